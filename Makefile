@@ -1,0 +1,72 @@
+# Needs Python 3.11 or newer with pip and venv, and make; everything else is installed
+# into $(VENV). Stamp files there remember what was installed from which files.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
+INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
+PYTEST := $(BIN)/python -m pytest
+
+# One core for the small models: more threads cost more than they give.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-serve lint fix typing pytest evidence bench docs clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+	  awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; run: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: $(BIN)/python $(METADATA)
+	$(PIP) -e '.[local]' $(INTEGRATIONS)
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python $(METADATA)
+	$(PIP) --upgrade 'pip>=25.1'  # the first that knows --group
+	$(PIP) -e '.[agent,local,openai,proxy,sqlite]' $(INTEGRATIONS) --group dev
+	@touch $@ $(VENV)/.installed-demo
+
+demo: $(VENV)/.installed-demo  ## Search a task live with the embedded models
+	@$(BIN)/agentrm demo $(ARGS)
+
+test: lint typing pytest  ## Lint, types and all tests but the marked ones
+
+lint: $(VENV)/.installed-dev  ## Lint and format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typing: $(VENV)/.installed-dev  ## Static types
+	$(BIN)/mypy
+
+pytest: $(VENV)/.installed-dev  ## The tests alone
+	$(PYTEST) tests integrations $(ARGS)
+
+test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another process
+	$(PYTEST) tests integrations -m serve $(ARGS)
+
+fix: $(VENV)/.installed-dev  ## Format, and fix what can be fixed by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev  ## Cost of a search step beside plain LangChain
+	$(BIN)/python benchmarks/step_latency.py --out docs/data/step_latency.json $(ARGS)
+
+evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
+	$(BIN)/python benchmarks/evidence.py $(ARGS)
+
+docs: $(VENV)/.installed-dev  ## Build the documentation site into site/
+	$(PIP) mkdocs
+	$(BIN)/mkdocs build --strict
+
+clean:  ## Remove what was built or cached; keeps $(VENV)
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,122 @@
+"""One step of search over a chat server: ours, plain LangChain, its_hub."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_openai import ChatOpenAI
+
+from langchain_agentrm import AgentRMSelector, FunctionRewardModel, Trajectory
+from langchain_agentrm.state import observe
+
+WIDTH = 4
+Subject = Callable[[str], object]
+"""Takes one step; the text tells it apart from all others."""
+
+
+def quality(text: str) -> float:
+    """Read the score that the server wrote into a candidate."""
+    return float(text.rsplit(maxsplit=1)[-1])
+
+
+def _chat(url: str) -> ChatOpenAI:
+    return ChatOpenAI(model="fake", base_url=url, api_key="none", temperature=1.0)  # type: ignore[arg-type]
+
+
+def _scores(trajectories: Sequence[Trajectory]) -> list[float]:
+    return [quality(t.turns[-1].action) for t in trajectories]
+
+
+def _on(
+    loop: asyncio.AbstractEventLoop, step: Callable[[str], Awaitable[Any]]
+) -> Subject:
+    async def run(tag: str) -> Any:
+        return await step(tag)
+
+    return lambda tag: loop.run_until_complete(run(tag))
+
+
+def root_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Subject]:
+    """Make the subjects that choose one of `n` candidates in one state."""
+    plain = _chat(url)
+
+    async def langchain(tag: str) -> str:
+        result = await plain.agenerate([[HumanMessage(f"question {tag}")]], n=n)
+        return max((g.text for g in result.generations[0]), key=quality)
+
+    selector = AgentRMSelector(_chat(url), FunctionRewardModel(_scores), expansions=n)
+
+    async def agentrm(tag: str) -> Any:
+        return await selector.ainvoke({"messages": [HumanMessage(f"question {tag}")]})
+
+    subjects = {"LangChain, n=": _on(loop, langchain), "AgentRM": _on(loop, agentrm)}
+    if importlib.util.find_spec("its_hub") is not None:
+        subjects["its_hub"] = _its_hub(url, n)
+    return subjects
+
+
+def _its_hub(url: str, n: int) -> Subject:
+    from its_hub import (
+        AbstractOutcomeRewardModel,
+        BestOfN,
+        OpenAICompatibleLanguageModel,
+    )
+
+    class Read(AbstractOutcomeRewardModel):  # type: ignore[misc]
+        def score(self, messages: Any, **_: Any) -> list[float]:
+            return [quality(conversation[-1].content) for conversation in messages]
+
+        async def ascore(self, messages: Any, **_: Any) -> list[float]:
+            return self.score(messages)
+
+    model = OpenAICompatibleLanguageModel(
+        endpoint=url, api_key="none", model_name="fake", temperature=1.0
+    )
+    algorithm = BestOfN(orm=Read())
+    return lambda tag: algorithm.infer(model, f"question {tag}", budget=n)
+
+
+def beam_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Subject]:
+    """Make the subjects that expand four beams by `n / 4` candidates each."""
+    plain = _chat(url)
+
+    async def langchain(tag: str) -> list[str]:
+        prompts = [
+            [
+                HumanMessage(f"question {tag}"),
+                AIMessage(f"action {beam}"),
+                HumanMessage("seen"),
+            ]
+            for beam in range(WIDTH)
+        ]
+        result = await plain.agenerate([*prompts], n=n // WIDTH)
+        texts = [g.text for generations in result.generations for g in generations]
+        return sorted(texts, key=quality)[-WIDTH:]
+
+    selector = AgentRMSelector(
+        _chat(url),
+        FunctionRewardModel(_scores),
+        beam_width=WIDTH,
+        expansions=n // WIDTH,
+        next_node="step",
+    )
+    first = {"messages": [HumanMessage("question")]}
+    command: Any = loop.run_until_complete(selector.ainvoke(first))
+    update: dict[str, Any] = command.update
+    nodes: dict[str, Any] = {}
+    for send in command.goto:
+        nodes |= observe(send.arg["step"], "seen")["nodes"]
+    state = {**first, **update, "nodes": nodes}
+    if len(nodes) != WIDTH:
+        msg = f"{len(nodes)} beams were kept where {WIDTH} are to be measured"
+        raise RuntimeError(msg)
+
+    async def agentrm(tag: str) -> Any:
+        del tag
+        return await selector.ainvoke(state)
+
+    return {"LangChain, n=": _on(loop, langchain), "AgentRM": _on(loop, agentrm)}

@@ -1,0 +1,296 @@
+"""BabyAI as a text game in which the agent itself says when it is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+from langchain_core.messages import AIMessage
+
+from langchain_agentrm.environments.base import (
+    Environment,
+    EnvironmentSpec,
+    Split,
+    Start,
+)
+from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.types import Action, TaskRef, Transition
+from langchain_agentrm_babyai import levels
+
+if TYPE_CHECKING:
+    from langchain_agentrm_babyai._world import Node, World
+    from langchain_agentrm_babyai.expert import Demonstration
+
+__all__ = ["INSTRUCTION", "STYLES", "BabyAI", "BabyAIFactory", "factory"]
+
+STYLES = ("agentrm",)
+
+INSTRUCTION = """\
+You control a robot in a grid of rooms. It sees the part of the grid in front of it.
+Each observation lists what it sees as "colour kind number", nearest first, with how
+many cells ahead and to the left or right it is, and then what the robot carries.
+Numbers are given anew in each observation. Doors are open, closed or locked.
+Answer with one action:
+go to OBJECT - walk up to it and face it, e.g. "go to red ball 1"
+pick up OBJECT - walk up to it and take it; one object at a time
+open OBJECT - walk up to a closed door and open it
+put next to OBJECT - put what you carry into an empty cell beside it
+drop - put what you carry into the empty cell ahead
+turn left, turn right, move forward - one low-level move
+done - say that the goal is reached; this ends the task, and only then is it judged."""
+
+_SIZE = 4096
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
+_GROUPS = {
+    "held_in": levels.HELD_IN,
+    "held_out": levels.HELD_OUT,
+    "dev": levels.DEV,
+    "all": levels.ALL,
+}
+
+
+class BabyAI(Environment):
+    """One BabyAI task as text, stepped by actions such as `go to red ball 1`.
+
+    The episode does not end by itself when the task is solved: the agent must say
+    `done`, and the state at that moment is judged. So nothing that a search can see
+    before the end tells it the answer.
+
+    Args:
+        style: Which texts and actions; `"agentrm"` is the only one.
+
+    Raises:
+        ConfigurationError: If there is no such style.
+    """
+
+    spec = EnvironmentSpec(fork="copy", replayable=True, thread_safe=True)
+
+    def __init__(self, style: str = "agentrm") -> None:
+        if style not in STYLES:
+            msg = f"BabyAI has no style {style!r}."
+            raise ConfigurationError(msg, remedy=f"Choose one of {list(STYLES)}.")
+        super().__init__()
+        self.style = style
+        self._world: World | None = None
+        self._node: Node | None = None
+
+    def _reset(self, task: TaskRef) -> Start:
+        from langchain_agentrm_babyai._world import STEP_LIMIT, get_world
+
+        if task["env"] != BabyAIFactory.name:
+            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
+            raise UnknownTaskError(msg, remedy="Make that environment instead.")
+        _check_types([task["type"]])
+        self._world = get_world(task["type"], _seed(task["seed"]))
+        self._node = self._world.root
+        return Start(
+            observation=self._node.observation,
+            goal=f"goal: {self._world.mission}.",
+            instruction=INSTRUCTION,
+            step_limit=STEP_LIMIT,
+        )
+
+    def _step(self, action: Action) -> Transition:
+        world, node = self.position()
+        if node.over:
+            msg = f"The episode is over after {node.depth} actions."
+            raise ConfigurationError(msg, remedy="Call reset(task) for another one.")
+        node = self._node = world.advance(node, self.key(action))
+        value = float(node.success)
+        return Transition(
+            observation=node.observation,
+            progress=value,
+            done=node.over,
+            success=node.success,
+            score=value,
+            info={"valid": node.valid, "steps": node.depth},
+        )
+
+    def _copy(self) -> Self:
+        twin = type(self)(self.style)
+        twin._world, twin._node = (  # noqa: SLF001 - a copy of itself
+            self._world,
+            self._node,
+        )
+        return twin
+
+    def _fresh(self) -> Self:
+        return type(self)(self.style)
+
+    def position(self) -> tuple[World, Node]:
+        """Return the shared world and this environment's state in it.
+
+        Raises:
+            ConfigurationError: If no task was loaded.
+        """
+        if self._world is None or self._node is None:
+            msg = "This BabyAI environment has no task."
+            raise ConfigurationError(msg, remedy="Call reset(task) first.")
+        return self._world, self._node
+
+    def parse(self, message: AIMessage) -> Action | None:
+        """Read the action: the last `Action:` line, else the last line.
+
+        Args:
+            message: The policy's answer.
+
+        Returns:
+            The action, or None if the message is empty or longer than 4 kB.
+        """
+        text = str(message.text)
+        if len(text.encode("utf-8", "replace")) > _SIZE:
+            return None
+        lines = [
+            line for line in _UNFIT.sub("\ufffd", text).splitlines() if line.strip()
+        ]
+        for i in range(len(lines) - 1, -1, -1):
+            match = _ACTION.fullmatch(lines[i])
+            if match is not None:
+                # Some models put the action itself on the line below.
+                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
+                return rest.strip() or None
+        return lines[-1].strip() if lines else None
+
+    def key(self, action: Action) -> str:
+        """Normalise: first line, small letters, single blanks, no final period."""
+        if not isinstance(action, str):
+            return ""
+        lines = _UNFIT.sub("\ufffd", action[:_SIZE]).strip().splitlines()
+        line = lines[0] if lines else ""
+        return " ".join(line.casefold().split()).rstrip(". ")
+
+    def on_invalid(self, message: AIMessage) -> Transition | None:
+        """Answer a message without action as an unknown action, which costs a step."""
+        del message
+        # Through `step`, so that a replay repeats it.
+        return self.step("")
+
+    def actions(self) -> list[str] | None:
+        """Actions that apply in this state; none once the episode is over."""
+        world, node = self.position()
+        return list(world.actions(node))
+
+
+class BabyAIFactory:
+    """The registry entry `"babyai"`.
+
+    Args:
+        style: Handed to every environment.
+    """
+
+    name = "babyai"
+    spec = BabyAI.spec
+
+    def __init__(self, style: str = "agentrm") -> None:
+        self.style = BabyAI(style).style
+
+    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+        """Levels of a group.
+
+        Raises:
+            UnknownTaskError: If there is no such group.
+        """
+        if group not in _GROUPS:
+            msg = f"BabyAI has no group of levels {group!r}."
+            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        return list(_GROUPS[group])
+
+    def tasks(
+        self, split: Split, types: Sequence[str] | None = None, limit: int | None = None
+    ) -> list[TaskRef]:
+        """Tasks of a split in a fixed order, round robin over the levels.
+
+        Args:
+            split: `"train"`, `"dev"` or `"test"`.
+            types: Levels; None means the held-in ones for train, and for dev and test
+                the group of that split: the dev levels, or held in plus held out.
+            limit: How many tasks at most.
+
+        Returns:
+            The tasks.
+
+        Raises:
+            UnknownTaskError: If a level or the split does not exist.
+        """
+        seeds = levels.SPLIT_SEEDS.get(split)
+        if seeds is None:
+            msg = f"BabyAI has no split {split!r}."
+            raise UnknownTaskError(
+                msg, remedy=f"Choose one of {list(levels.SPLIT_SEEDS)}."
+            )
+        if types is None:
+            types = {
+                "train": levels.HELD_IN,
+                "dev": levels.DEV,
+                "test": levels.HELD_IN + levels.HELD_OUT,
+            }[split]
+        return self._round_robin(types, seeds, limit)
+
+    def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
+        """Tasks for imitation, which are in no split, round robin over the levels.
+
+        Raises:
+            UnknownTaskError: If a level does not exist.
+            ConfigurationError: If there are not that many tasks.
+        """
+        most = len(levels.DEMONSTRATION_SEEDS)
+        if not 0 <= n_per_type <= most:
+            msg = f"n_per_type={n_per_type} demonstrations cannot be had."
+            raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
+        seeds = levels.DEMONSTRATION_SEEDS[:n_per_type]
+        return self._round_robin(types, seeds, None)
+
+    def demonstrate(self, task: TaskRef) -> Demonstration | None:
+        """Let the expert act; None where it gives up."""
+        from langchain_agentrm_babyai.expert import demonstrate
+
+        shown = demonstrate(task, self.make())
+        return shown if shown.steps else None
+
+    def task(self, type_: str, seed: int) -> TaskRef:
+        """Name one task by level and seed.
+
+        Raises:
+            UnknownTaskError: If the level does not exist or the seed is no seed.
+        """
+        _check_types([type_])
+        return _task(type_, _seed(seed))
+
+    def make(self) -> BabyAI:
+        """Make an environment that has not been reset."""
+        return BabyAI(self.style)
+
+    def _round_robin(
+        self, types: Sequence[str], seeds: Sequence[int], limit: int | None
+    ) -> list[TaskRef]:
+        _check_types(types)
+        count = len(types) * len(seeds)
+        if limit is not None:
+            count = max(0, min(count, limit))
+        return [
+            _task(types[i % len(types)], seeds[i // len(types)]) for i in range(count)
+        ]
+
+
+def _task(type_: str, seed: int) -> TaskRef:
+    return TaskRef(env=BabyAIFactory.name, type=type_, id=f"{type_}:{seed}", seed=seed)
+
+
+def _check_types(types: Sequence[str]) -> None:
+    for type_ in types:
+        if type_ not in levels.ALL:
+            msg = f"BabyAI has no level {type_!r}."
+            raise UnknownTaskError(msg, remedy=f"Choose one of {list(levels.ALL)}.")
+
+
+def _seed(seed: int) -> int:
+    if not isinstance(seed, int) or seed < 0:
+        msg = f"A BabyAI task has no seed {seed!r}."
+        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
+    return seed
+
+
+factory = BabyAIFactory()
+"""The registry entry, as the entry point names it."""

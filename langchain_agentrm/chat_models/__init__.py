@@ -1,0 +1,20 @@
+"""Chat models of this package, loaded when first asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_agentrm.chat_models.local import ChatLocal
+
+__all__ = ["ChatLocal"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name's module."""
+    if name == "ChatLocal":
+        from langchain_agentrm.chat_models.local import ChatLocal
+
+        return ChatLocal
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,73 @@
+"""`agentrm envs`: which environments are installed, and what is in one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from langchain_agentrm.environments import registry
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _envs() -> None:
+    """List the installed environments, or describe one."""
+
+
+@app.command("list")
+def list_() -> None:
+    """List the environments that are installed."""
+    names = registry.available()
+    if not names:
+        typer.echo("No environment is installed; each is a distribution of its own.")
+        return
+    table = Table("name", "forks by", "replayable", "task types")
+    for name in names:
+        factory = registry.get(name)
+        types = factory.types("all")
+        spec = factory.spec
+        table.add_row(name, spec.fork, str(spec.replayable), str(len(types)))
+    Console().print(table)
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="Name of the environment.")],
+    task_type: Annotated[
+        str | None,
+        typer.Option("--type", help="Show the start of a task of this type."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the task to show.")] = 0,
+) -> None:
+    """Show an environment's task types and how one of its tasks begins."""
+    factory = registry.get(name)
+    console = Console()
+    spec = factory.spec
+    console.print(
+        f"{name}: forks by {spec.fork}, "
+        f"{'' if spec.replayable else 'not '}replayable, "
+        f"{'' if spec.thread_safe else 'not '}thread safe",
+        highlight=False,
+    )
+    for group in ("held_in", "held_out", "dev"):
+        console.print(f"{group}: {', '.join(factory.types(group))}", highlight=False)
+    chosen = task_type or next(iter(factory.types("all")), None)
+    if chosen is None:
+        return
+    environment = factory.make()
+    try:
+        start = environment.reset(factory.task(chosen, seed))
+    finally:
+        environment.close()
+    parts = [f"task {chosen}:{seed}, at most {start.step_limit} steps"]
+    parts += [
+        part for part in (start.instruction, start.goal, start.observation) if part
+    ]
+    console.print(Text("\n\n".join(parts)))

@@ -1,0 +1,25 @@
+"""Environments: the seam, and how they are found."""
+
+from __future__ import annotations
+
+from langchain_agentrm.environments.base import (
+    Environment,
+    EnvironmentFactory,
+    EnvironmentSpec,
+    Split,
+    Start,
+    digest,
+)
+from langchain_agentrm.environments.registry import available, get, register
+
+__all__ = [
+    "Environment",
+    "EnvironmentFactory",
+    "EnvironmentSpec",
+    "Split",
+    "Start",
+    "available",
+    "digest",
+    "get",
+    "register",
+]

@@ -1,0 +1,251 @@
+"""Episodes as searches: each method is a generator over one task, run in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
+
+from langchain_agentrm.environments.base import Environment, EnvironmentFactory
+from langchain_agentrm.search import (
+    Evaluate,
+    Finished,
+    OpenState,
+    Propose,
+    RoundSettings,
+    apart,
+    derive_seed,
+    merge,
+    node_id,
+    rank,
+    rollout_wave,
+    root_id,
+    select,
+)
+from langchain_agentrm.search.merge import apply_grammar
+from langchain_agentrm.search.rounds import action_text
+from langchain_agentrm.trajectory import Trajectory
+from langchain_agentrm.types import (
+    Batch,
+    Candidate,
+    ProposalRequest,
+    Score,
+    TaskRef,
+    Transition,
+)
+
+__all__ = ["Branch", "beam", "greedy", "open_task", "rollouts", "score_all", "vote"]
+
+Effects = Generator[Propose | Evaluate, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One path of an episode, with the environment at its end.
+
+    Attributes:
+        state: What can be expanded.
+        env: The environment; never stepped, only forked.
+        last: What the last action led to; None at the root.
+        logprob: Sum of the policy's log-probabilities of the actions.
+        limit: Actions allowed.
+        value: The reward model's score of the path up to its last action.
+        path: The trajectory up to the last action; None at the root.
+    """
+
+    state: OpenState
+    env: Environment
+    limit: int
+    last: Transition | None = None
+    logprob: float = 0.0
+    value: float = 0.0
+    votes: int = 1
+    path: Trajectory | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can follow."""
+        done = self.last is not None and self.last.done
+        return done or self.state.depth >= self.limit
+
+    @property
+    def score(self) -> float:
+        """Episode score so far."""
+        return self.last.score if self.last else 0.0
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the episode ended before its step limit."""
+        done = self.last is not None and self.last.done
+        return done and self.state.depth < self.limit
+
+    def then(self, candidate: Candidate) -> Branch:
+        """Run a candidate's action in a fork.
+
+        A message without action goes to the environment's own answer for such, and
+        ends the path where it has none.
+        """
+        env = self.env.fork()
+        if candidate.action is None:
+            answer = env.reject(candidate.message)
+            if answer is None:
+                answer = Transition("", done=True, info={"valid": False})
+            text = str(candidate.message.text)
+        else:
+            answer = env.step(candidate.action)
+            text = action_text(candidate)
+        path = self.state.then(text)
+        following = OpenState(
+            id=candidate.id or node_id(self.state.id, f"invalid:{text}"),
+            messages=[
+                *self.state.messages,
+                AIMessage(str(candidate.message.text)),
+                HumanMessage(answer.observation),
+            ],
+            prefix=path,
+            observation=answer.observation,
+            depth=self.state.depth + 1,
+        )
+        value = candidate.score.value if candidate.score else None
+        return Branch(
+            following,
+            env,
+            self.limit,
+            answer,
+            self.logprob + (candidate.logprob or 0.0),
+            self.value if value is None else value,
+            candidate.votes,
+            path,
+        )
+
+
+def open_task(factory: EnvironmentFactory, task: TaskRef) -> Branch:
+    """Reset a task and stand at its root."""
+    env = factory.make()
+    start = env.reset(task)
+    head: list[BaseMessage] = []
+    if start.instruction:
+        head.append(SystemMessage(start.instruction))
+    text = "\n".join(t for t in (start.goal, start.observation) if t)
+    root = root_id(task["env"], task["type"], task["id"], str(task["seed"]))
+    prefix = Trajectory(
+        turns=(), goal=start.goal, instruction=start.instruction, task=task, group=root
+    )
+    messages = [*head, HumanMessage(text)]
+    state = OpenState(root, messages, prefix, start.observation)
+    return Branch(state, env, start.step_limit)
+
+
+def greedy(root: Branch) -> Effects:
+    """Follow the policy's most likely action. Returns the final branch."""
+    at = root
+    while not at.over:
+        request = ProposalRequest(at.state.id, at.state.messages, 1, 0, greedy=True)
+        batch: Batch[list[Candidate]] = yield Propose([request])
+        drawn = apply_grammar(batch.items[0], at.env, at.state.id)
+        if not drawn:
+            return at
+        at = at.then(drawn[0])
+    return at
+
+
+def rollouts(root: Branch, *, n: int, temperature: float, seed: int) -> Effects:
+    """Sample N whole trajectories. Returns the final branches."""
+    open_: list[Branch] = [root]
+    ended: list[Branch] = []
+    while open_:
+        by_id = {b.state.id: b for b in open_}
+        requests = rollout_wave(
+            [b.state for b in open_],
+            n=n,
+            seed=seed,
+            temperature=temperature,
+            include_greedy=False,
+        )
+        batch: Batch[list[Candidate]] = yield Propose(requests)
+        following = [
+            by_id[c.parent].then(c) for c in apart(requests, batch.items, root.env)
+        ]
+        ended += [b for b in following if b.over]
+        open_ = [b for b in following if not b.over]
+    return ended
+
+
+def vote(root: Branch, *, n: int, temperature: float, seed: int) -> Effects:
+    """Take the most frequent of n draws at every step. Returns the final branch."""
+    at = root
+    while not at.over:
+        request = ProposalRequest(
+            at.state.id,
+            at.state.messages,
+            n,
+            derive_seed(seed, at.state.id),
+            temperature=temperature,
+        )
+        batch: Batch[list[Candidate]] = yield Propose([request])
+        drawn = apply_grammar(batch.items[0], at.env, at.state.id)
+        distinct = merge(drawn)
+        if distinct:
+            at = at.then(max(distinct, key=lambda c: c.votes))
+        elif drawn:
+            at = at.then(drawn[0])
+        else:
+            return at
+    return at
+
+
+def beam(
+    root: Branch,
+    settings: RoundSettings,
+    *,
+    resolution: float,
+    comparable: Literal["global", "group", "depth"] = "global",
+) -> Effects:
+    """Step-level beam search. Returns the winner and what the beam held at its end."""
+    open_: list[Branch] = [root]
+    ended: list[Branch] = []
+    while open_ and open_[0].state.depth < root.limit:
+        by_id = {b.state.id: b for b in (*open_, *ended)}
+        finished = [
+            (Finished(b.state.id, b.value, b.votes), b.path) for b in ended if b.path
+        ]
+        selection = yield from select(
+            [b.state for b in open_],
+            finished,
+            root.env,
+            settings,
+            resolution=resolution,
+            comparable=comparable,
+        )
+        chosen = list(selection.kept.candidates)
+        if not selection.candidates:
+            slots = settings.beam_width - len(selection.kept.finished)
+            chosen = list(selection.invalid.values())[: max(0, slots)]
+        following = [by_id[c.parent].then(c) for c in chosen]
+        ended = [
+            replace(by_id[f.id], value=f.value) for f in selection.kept.finished
+        ] + [b for b in following if b.over]
+        open_ = [b for b in following if not b.over]
+        if settings.finished == "aside" and len(ended) >= settings.beam_width:
+            break
+    held = [*ended, *open_]
+    order = rank(
+        [Finished(b.state.id, b.value, b.votes) for b in ended or open_],
+        resolution=resolution,
+    )
+    best = next(b for b in held if b.state.id == order[0].id)
+    return best, held
+
+
+def score_all(branches: Sequence[Branch]) -> Effects:
+    """Score final branches up to their last action. Returns their values."""
+    paths = [b.path for b in branches if b.path is not None]
+    batch: Batch[Score] = yield Evaluate(paths)
+    return [s.value if s.value is not None else float("-inf") for s in batch.items]

@@ -1,0 +1,62 @@
+"""From a trajectory to token ids that fit, the candidate never cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from langchain_agentrm.trajectory import Trajectory, drop_oldest, render
+
+if TYPE_CHECKING:
+    from langchain_agentrm._tokens import ChatTokens
+
+__all__ = ["fitted", "reserve_of"]
+
+_RESERVE = 256
+
+
+def reserve_of(limit: int) -> int:
+    """Tokens set aside for the last observation and the candidate."""
+    return min(_RESERVE, limit // 4)
+
+
+def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> tuple[int, ...]:
+    """Render and encode a trajectory within a limit, oldest turns dropped first.
+
+    What is dropped follows from the turns before the candidate alone, so that siblings
+    keep one prefix; only a last turn beyond its reserve drops more.
+
+    Args:
+        tokens: The reward model's tokens.
+        trajectory: What to encode.
+        limit: Longest text.
+
+    Returns:
+        The ids; longer than the limit if even the shortest form does not fit.
+    """
+    whole = tokens.chat(render(trajectory), generation_prompt=False)
+    room = limit - reserve_of(limit)
+    if len(whole) <= room:
+        return whole
+    turns = trajectory.turns
+    ends = [
+        len(
+            tokens.chat(
+                render(replace(trajectory, turns=turns[: i + 1])),
+                generation_prompt=False,
+            )
+        )
+        for i in range(len(turns) - 1)
+    ]
+    lengths = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+    # Each state's decision repeats those of the states before it.
+    dropped = drop_oldest(lengths, room)
+    ids = whole
+    while True:
+        if dropped:
+            ids = tokens.chat(
+                render(trajectory, keep_from=dropped), generation_prompt=False
+            )
+        if len(ids) <= limit or dropped >= len(turns) - 2:
+            return ids
+        dropped += 1

@@ -1,0 +1,592 @@
+"""AgentRMSelector: sample, score, keep, go on, as one LangGraph node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.constants import END
+from langgraph.types import Command, RetryPolicy, Send
+
+from langchain_agentrm._session import emit, open_search
+from langchain_agentrm.engine import Models, as_proposer, drive, drive_async
+from langchain_agentrm.errors import (
+    ConfigurationError,
+    NoCandidateError,
+    is_retryable,
+)
+from langchain_agentrm.search import (
+    Evaluate,
+    Finished,
+    OpenState,
+    Propose,
+    RoundSettings,
+    Selection,
+    ToolCallGrammar,
+    node_id,
+    rank,
+    root_id,
+    select,
+)
+from langchain_agentrm.search.rounds import action_text
+from langchain_agentrm.state import (
+    BeamState,
+    Node,
+    SearchInfo,
+    SearchResult,
+    StepPayload,
+    Totals,
+    first_messages,
+    node_messages,
+    open_state,
+    path_to,
+)
+from langchain_agentrm.trajectory import Trajectory, conversation_prefix, describe
+from langchain_agentrm.types import Candidate
+
+if TYPE_CHECKING:
+    from langgraph.graph import StateGraph
+
+    from langchain_agentrm.budgets import Budget
+    from langchain_agentrm.environments.pool import BranchPool
+    from langchain_agentrm.reward_models.base import RewardModel
+    from langchain_agentrm.sampling.base import Proposer
+    from langchain_agentrm.search.beam import FinishedMode
+    from langchain_agentrm.search.merge import ActionGrammar
+    from langchain_agentrm.search.rounds import RewardErrorPolicy
+
+__all__ = ["AgentRMSelector"]
+
+Effects = Generator[Propose | Evaluate, Any, Any]
+
+
+class AgentRMSelector(Runnable[Any, Any]):
+    """Choose actions by reward: a node for your graph, sync and async.
+
+    Without `next_node` it is a drop-in for the model node of a `MessagesState` graph:
+    it draws `expansions` candidates, scores them before any tool runs, and appends the
+    chosen AI message, tool calls and all. With `next_node` it runs a beam search: it
+    routes every kept beam to that node with `Send` (payload `StepInput`), joins what
+    comes back, and ends at `end_node` with the winner in `messages` and `result`.
+
+    Args:
+        policy: A chat model, a runnable that returns an AI message, or a `Proposer`.
+        reward_model: What scores candidates.
+        beam_width: W1, beams kept. More than 1 needs `next_node`.
+        expansions: W2, candidates drawn for each beam.
+        max_steps: Actions after which the search ends, exactly.
+        next_node: Node that runs a beam's action; None for a plain node.
+        end_node: Where a finished search goes.
+        pool: The environments' branches, told which are still needed.
+        grammar: Reads actions out of messages; by default tool calls, else text.
+        finished: Whether finished beams compete for slots or stand `"aside"`.
+        on_reward_error: `"policy_order"`: where nothing can be scored the policy's own
+            order decides, marked in events and result; `"raise"`: an error.
+        seed: Run seed; same seed, proposals and scores give the same tree.
+        temperature: Overrides the policy's own where that is possible.
+        include_greedy: Let the policy's greedy action be one of the draws.
+        margin: How much better than the greedy action another must be scored.
+        budget: Limits, checked before each step.
+        max_concurrency: Policy requests in flight at once.
+        name: Run name in traces.
+
+    Raises:
+        ConfigurationError: If the options cannot work together.
+
+    Example:
+        ```python no-run: builder, chat_model and reward_model are yours
+        selector = AgentRMSelector(chat_model, reward_model, expansions=5)
+        selector.add_to(builder, "model")
+        builder.add_conditional_edges("model", tools_condition)
+        ```
+    """
+
+    def __init__(
+        self,
+        policy: Runnable[Any, Any] | Proposer,
+        reward_model: RewardModel,
+        *,
+        beam_width: int = 1,
+        expansions: int = 5,
+        max_steps: int = 30,
+        next_node: str | None = None,
+        end_node: str = END,
+        pool: BranchPool | None = None,
+        grammar: ActionGrammar | None = None,
+        finished: FinishedMode = "compete",
+        on_reward_error: RewardErrorPolicy = "policy_order",
+        seed: int = 0,
+        temperature: float | None = None,
+        include_greedy: bool = False,
+        margin: float = 0.0,
+        budget: Budget | None = None,
+        max_concurrency: int = 16,
+        name: str = "AgentRMSelector",
+    ) -> None:
+        """Check the options and hold the models; nothing is called."""
+        for option, value in (
+            ("beam_width", beam_width),
+            ("expansions", expansions),
+            ("max_steps", max_steps),
+        ):
+            if value < 1:
+                msg = f"{option}={value!r} is not a positive number."
+                raise ConfigurationError(msg, remedy=f"Give {option} of at least 1.")
+        if next_node is None and beam_width > 1:
+            msg = f"beam_width={beam_width} keeps several beams, but next_node is None."
+            raise ConfigurationError(
+                msg,
+                remedy="A plain node follows one path: use beam_width=1, or name the "
+                "node that runs a beam's action with next_node=.",
+            )
+        if margin and not (include_greedy and beam_width == 1):
+            msg = f"margin={margin} compares with the greedy action of one path."
+            raise ConfigurationError(
+                msg, remedy="Set include_greedy=True and beam_width=1."
+            )
+        self.models = Models(
+            as_proposer(policy, max_concurrency=max_concurrency), reward_model
+        )
+        self.settings = RoundSettings(
+            beam_width=beam_width,
+            expansions=expansions,
+            finished=finished,
+            on_reward_error=on_reward_error,
+            seed=seed,
+            temperature=temperature,
+            include_greedy=include_greedy,
+            margin=margin,
+        )
+        self.max_steps = max_steps
+        self.next_node = next_node
+        self.end_node = end_node
+        self.pool = pool
+        self._grammar = grammar
+        self.budget = budget
+        self.name = name
+
+    # As a node.
+
+    def add_to(
+        self,
+        builder: StateGraph[Any, Any, Any, Any],
+        name: str = "select",
+        **node_options: Any,
+    ) -> StateGraph[Any, Any, Any, Any]:
+        """Add this selector to a graph, with the schema and routes it needs.
+
+        LangGraph drops keys that are no channels without a word, and it cannot read a
+        runnable's schema; so use this instead of `add_node`.
+
+        Args:
+            builder: The graph under construction.
+            name: Node name.
+            **node_options: Passed to `add_node`.
+
+        Returns:
+            The builder.
+
+        Raises:
+            ConfigurationError: If the node would also be left by a static edge.
+        """
+        node_options.setdefault("metadata", {"agentrm_role": "select"})
+        node_options.setdefault(
+            "retry_policy", RetryPolicy(max_attempts=2, retry_on=is_retryable)
+        )
+        if self.next_node is not None:
+            if any(edge[0] == name for edge in builder.edges):
+                msg = f"Node {name!r} routes by itself, but an edge leaves it too."
+                raise ConfigurationError(
+                    msg, remedy=f"Remove add_edge({name!r}, ...): both would run."
+                )
+            node_options.setdefault("input_schema", BeamState)
+            node_options.setdefault("destinations", (self.next_node, self.end_node))
+        builder.add_node(name, self, **node_options)
+        return builder
+
+    def invoke(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Make one selection; returns an update (plain node) or a `Command`."""
+        del kwargs
+        run: Any = self._invoke
+        return self._call_with_config(run, input, config, run_type="chain")
+
+    async def ainvoke(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Async twin of `invoke`."""
+        del kwargs
+        run: Any = self._ainvoke
+        return await self._acall_with_config(run, input, config, run_type="chain")
+
+    def _invoke(self, state: Any, config: RunnableConfig) -> Any:
+        return drive(self._plan(state, config), self.models)
+
+    async def _ainvoke(self, state: Any, config: RunnableConfig) -> Any:
+        return await drive_async(self._plan(state, config), self.models)
+
+    def _plan(self, state: Mapping[str, Any], config: RunnableConfig) -> Effects:
+        return (
+            self._plain(state) if self.next_node is None else self._beam(state, config)
+        )
+
+    @property
+    def grammar(self) -> ActionGrammar:
+        """Who reads actions out of messages."""
+        if self._grammar is not None:
+            return self._grammar
+        return self.pool.grammar if self.pool is not None else ToolCallGrammar()
+
+    def _round(
+        self,
+        states: Sequence[OpenState],
+        finished: Sequence[tuple[Finished, Trajectory]] = (),
+    ) -> Generator[Propose | Evaluate, Any, Selection]:
+        return select(
+            states,
+            finished,
+            self.grammar,
+            self.settings,
+            resolution=self.models.reward_model.resolution,
+            comparable=self.models.reward_model.comparable,
+        )
+
+    # The plain node.
+
+    def _plain(self, state: Mapping[str, Any]) -> Effects:
+        messages = convert_to_messages(state["messages"])
+        prefix, observation = conversation_prefix(messages)
+        root = root_id(*(f"{m.type}:{_fingerprint(m)}" for m in messages))
+        taken = sum(
+            isinstance(m, AIMessage) and "agentrm" in m.response_metadata
+            for m in messages[_last_human(messages) :]
+        )
+        if taken >= self.max_steps:
+            text = f"Stopped: {taken} steps were taken, and max_steps={self.max_steps}."
+            meta = {"agentrm": {"ended": "max_steps", "step": taken}}
+            return {"messages": [AIMessage(text, id=root, response_metadata=meta)]}
+        start = OpenState(root, messages, prefix, observation, depth=0)
+        selection = yield from self._round([start])
+        if not selection.kept.candidates:
+            first = next(iter(selection.invalid.values()))
+            msg = f"None of the policy's candidates is an action: {first.error}."
+            raise NoCandidateError(
+                msg,
+                remedy="Check the policy's prompt, its tools and its token limit.",
+            )
+        winner = selection.kept.candidates[0]
+        emit(step_event(root, taken + 1, selection, []))
+        return {"messages": [_winner_message(winner, selection, taken + 1)]}
+
+    # The beam search.
+
+    def _beam(self, state: Mapping[str, Any], config: RunnableConfig) -> Effects:
+        info: SearchInfo | None = state.get("search")
+        nodes: dict[str, Node] = dict(state.get("nodes") or {})
+        beams: list[str] = list(state.get("beams") or [])
+        dead: dict[str, None] = {}
+        conversation: list[BaseMessage] | None = None
+        if info is None or info["task"] is None:
+            messages = convert_to_messages(state.get("messages") or [])
+            conversation = messages
+            root = root_id(*(f"{m.type}:{_fingerprint(m)}" for m in messages))
+            if info is None or info["root"] != root:
+                dead, nodes = dict.fromkeys(nodes), {}
+                info = open_search(config, root, None, *_opening(messages))
+                beams = [root]
+        beams = [b for b in beams if b == info["root"] or b in nodes]
+        stop = self._stop(info, nodes, beams)
+        if stop is not None:
+            return self._finish(info, nodes, beams, stop, conversation)
+        opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
+        states = [open_state(info, path_to(nodes, b), conversation) for b in opened]
+        done = [
+            (_finished(nodes[b]), trajectory_of(info, nodes, b))
+            for b in beams
+            if b in nodes and nodes[b]["status"] == "finished"
+        ]
+        selection = yield from self._round(states, done)
+        children = self._children(info, nodes, selection)
+        info = count(info, selection)
+        kept = [*(c["id"] for c in children), *(f.id for f in selection.kept.finished)]
+        ended = [f.id for f in selection.kept.finished]
+        emit(step_event(info["id"], info["step"], selection, ended))
+        live = {n["id"] for b in ended for n in path_to(nodes, b)}
+        for child in children:
+            live |= {n["id"] for n in path_to(nodes, child["parent"])}
+        dead |= dict.fromkeys(n for n in nodes if n not in live)
+        if not children:
+            return self._finish(info, nodes, kept, "finished", conversation)
+        if self.pool is not None:
+            self.pool.retain(info["id"], {c["parent"] for c in children})
+        update = {"search": info, "beams": kept, "nodes": dead}
+        sends = [
+            Send(self.next_node or "", {"step": step_payload(info, nodes, child)})
+            for child in children
+        ]
+        return Command(update=update, goto=sends)
+
+    def _stop(
+        self, info: SearchInfo, nodes: Mapping[str, Node], beams: Sequence[str]
+    ) -> str | None:
+        finished = [b for b in beams if b in nodes and nodes[b]["status"] == "finished"]
+        opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
+        aside = self.settings.finished == "aside"
+        if aside and len(finished) >= self.settings.beam_width:
+            return "finished"
+        if not opened:
+            return "finished" if finished else "invalid"
+        if info["step"] >= min(self.max_steps, info["step_limit"]):
+            return "max_steps"
+        if self.budget is not None:
+            spent = info["totals"]
+            limit = self.budget.exhausted(
+                requests=spent["requests"],
+                tokens=spent["policy_tokens"] + spent["reward_tokens"],
+                seconds=time.time() - info["started"],
+            )
+            if limit is not None:
+                return f"budget:{limit}"
+        return None
+
+    def _children(
+        self, info: SearchInfo, nodes: Mapping[str, Node], selection: Selection
+    ) -> list[Node]:
+        if selection.candidates or not selection.invalid:
+            return [child_node(nodes, c) for c in selection.kept.candidates]
+        slots = self.settings.beam_width - len(selection.kept.finished)
+        return [
+            _rejected(info, nodes, parent, candidate)
+            for parent, candidate in list(selection.invalid.items())[: max(0, slots)]
+        ]
+
+    def _finish(
+        self,
+        info: SearchInfo,
+        nodes: Mapping[str, Node],
+        beams: Sequence[str],
+        ended: str,
+        conversation: Sequence[BaseMessage] | None,
+    ) -> Command[Any]:
+        best = self._best(nodes, beams)
+        path = path_to(nodes, best) if best else []
+        last = path[-1] if path else None
+        result = SearchResult(
+            search=info["id"],
+            node=best or info["root"],
+            score=last["score"] if last else None,
+            episode_score=last["episode_score"] if last else 0.0,
+            success=last["success"] if last else False,
+            progress=last["progress"] if last else 0.0,
+            actions=[n["action"] for n in path],
+            steps=info["step"],
+            ended=ended,
+            totals=info["totals"],
+            fallbacks=info["fallbacks"],
+        )
+        messages = first_messages(info) if conversation is None else []
+        for node in path:
+            messages += node_messages(node)
+        emit(
+            {
+                "event": "agentrm.end",
+                "search": info["id"],
+                "best": result["node"],
+                "ended": ended,
+                "steps": info["step"],
+                "result": dict(result),
+            }
+        )
+        if self.pool is not None:
+            self.pool.release(info["id"])
+        update = {
+            "search": None,
+            "beams": [],
+            "nodes": dict.fromkeys(nodes),
+            "messages": messages,
+            "result": result,
+        }
+        return Command(update=update, goto=self.end_node)
+
+    def _best(self, nodes: Mapping[str, Node], beams: Sequence[str]) -> str | None:
+        for status in ("finished", "open", "invalid"):
+            some = [
+                nodes[b] for b in beams if b in nodes and nodes[b]["status"] == status
+            ]
+            scored = [_finished(n) for n in some if n["score"] is not None]
+            if scored:
+                resolution = self.models.reward_model.resolution
+                return rank(scored, resolution=resolution)[0].id
+            if some:
+                return some[0]["id"]
+        return None
+
+
+def _last_human(messages: Sequence[BaseMessage]) -> int:
+    return max((i for i, m in enumerate(messages) if m.type == "human"), default=0)
+
+
+def _fingerprint(message: BaseMessage) -> str:
+    return describe(message) if isinstance(message, AIMessage) else str(message.text)
+
+
+def _opening(messages: Sequence[BaseMessage]) -> tuple[str, str, str]:
+    prefix, observation = conversation_prefix(messages)
+    return prefix.goal, prefix.instruction, observation
+
+
+def _finished(node: Node) -> Finished:
+    score = node["score"]
+    value = float("-inf") if score is None else score
+    return Finished(node["id"], value, node["votes"], node["key"])
+
+
+def trajectory_of(info: SearchInfo, nodes: Mapping[str, Node], beam: str) -> Trajectory:
+    path = path_to(nodes, beam)
+    return open_state(info, path[:-1], []).then(path[-1]["text"])
+
+
+def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
+    message = candidate.message
+    score = candidate.score.value if candidate.score else None
+    parent = nodes.get(candidate.parent)
+    return Node(
+        id=candidate.id,
+        parent=candidate.parent,
+        depth=parent["depth"] + 1 if parent else 1,
+        key=candidate.key,
+        action=candidate.action,
+        text=action_text(candidate),
+        content=str(message.text),
+        tool_calls=[{"name": c["name"], "args": c["args"]} for c in message.tool_calls],
+        score=score,
+        votes=candidate.votes,
+        status="open",
+        observation="",
+        digest="",
+        progress=0.0,
+        success=False,
+        episode_score=0.0,
+    )
+
+
+def _rejected(
+    info: SearchInfo, nodes: Mapping[str, Node], parent: str, candidate: Candidate
+) -> Node:
+    del info
+    key = f"invalid:{candidate.message.text}"
+    node = child_node(nodes, candidate)
+    before = nodes.get(parent)
+    return Node(
+        **{
+            **node,
+            "id": node_id(parent, key),
+            "parent": parent,
+            "key": key,
+            "text": str(candidate.message.text),
+            "score": before["score"] if before else None,
+        }
+    )
+
+
+def step_payload(
+    info: SearchInfo, nodes: Mapping[str, Node], child: Node
+) -> StepPayload:
+    path = path_to(nodes, child["parent"])
+    return StepPayload(
+        search=info["id"],
+        task=info["task"],
+        node=child,
+        actions=[_replayable(n) for n in path],
+        digests=[info["digest"], *(n["digest"] for n in path)],
+    )
+
+
+def _replayable(node: Node) -> Any:
+    if node["action"] is not None:
+        return node["action"]
+    return [{"name": "agentrm.invalid", "args": {"text": node["content"]}}]
+
+
+def count(info: SearchInfo, selection: Selection) -> SearchInfo:
+    totals = info["totals"]
+    return SearchInfo(
+        **{
+            **info,
+            "step": info["step"] + 1,
+            "totals": Totals(
+                requests=totals["requests"] + selection.policy_usage.requests,
+                policy_tokens=totals["policy_tokens"] + selection.policy_usage.tokens,
+                reward_tokens=totals["reward_tokens"] + selection.reward_usage.tokens,
+            ),
+            "fallbacks": info["fallbacks"]
+            + ([selection.fallback] if selection.fallback else []),
+        }
+    )
+
+
+def step_event(
+    search: str, step: int, selection: Selection, finished: list[str]
+) -> dict[str, Any]:
+    kept = {c.id for c in selection.kept.candidates}
+    return {
+        "event": "agentrm.step",
+        "search": search,
+        "step": step,
+        "candidates": [
+            {
+                "id": c.id,
+                "parent": c.parent,
+                "action": c.action,
+                "votes": c.votes,
+                "score": c.score.value if c.score else None,
+                "kept": c.id in kept,
+                **({"error": c.score.error} if c.score and c.score.error else {}),
+            }
+            for c in selection.candidates
+        ],
+        "kept": [c.id for c in selection.kept.candidates],
+        "finished": finished,
+        "fallback": selection.fallback,
+    }
+
+
+def _winner_message(winner: Candidate, selection: Selection, step: int) -> AIMessage:
+    """The chosen message, with message and tool-call ids of its own."""
+    message = winner.message
+    score = winner.score.value if winner.score else None
+    usage = selection.policy_usage
+    calls = [{**c, "id": f"{winner.id}-{i}"} for i, c in enumerate(message.tool_calls)]
+    meta = {
+        "score": score,
+        "votes": winner.votes,
+        "candidates": len(selection.candidates),
+        "step": step,
+        "policy_tokens": usage.tokens,
+        "reward_tokens": selection.reward_usage.tokens,
+        "requests": usage.requests,
+        "fallback": selection.fallback,
+    }
+    return message.model_copy(
+        update={
+            "id": winner.id,
+            "tool_calls": calls,
+            "usage_metadata": UsageMetadata(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                total_tokens=usage.tokens,
+            ),
+            "response_metadata": {**message.response_metadata, "agentrm": meta},
+        }
+    )

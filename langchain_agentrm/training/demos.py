@@ -1,0 +1,171 @@
+"""Stage `demos`: what an environment's own expert does."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from pydantic import Field
+
+from langchain_agentrm._files import finished, read_jsonl, write_jsonl, write_manifest
+from langchain_agentrm.environments.base import EnvironmentFactory, Start
+from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.training._config import (
+    Progress,
+    StageConfig,
+    find_factory,
+    silent,
+)
+from langchain_agentrm.types import TaskRef
+
+__all__ = [
+    "DEMOS_FILE",
+    "Demonstrated",
+    "DemonstratingFactory",
+    "Demonstration",
+    "DemosConfig",
+    "collect_demos",
+    "read_demos",
+]
+
+DEMOS_FILE = "demos.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One episode of the expert.
+
+    Attributes:
+        start: What the task showed first.
+        steps: The observation before each action, and the action.
+        score: The episode's score, 0..1.
+    """
+
+    start: Start
+    steps: Sequence[tuple[str, str]]
+    score: float
+
+
+class Demonstrated(Protocol):
+    """What an environment hands back; a `Demonstration` or anything like one."""
+
+    @property
+    def start(self) -> Start:
+        """What the task showed first."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[tuple[str, str]]:
+        """The observation before each action, and the action."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """The episode's score, 0..1."""
+        ...
+
+
+@runtime_checkable
+class DemonstratingFactory(Protocol):
+    """An environment factory that has tasks for an expert, and the expert."""
+
+    def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
+        """Tasks that belong to no split."""
+        ...
+
+    def demonstrate(self, task: TaskRef) -> Demonstrated | None:
+        """Let the expert act; None where it has no answer."""
+        ...
+
+
+class DemosConfig(StageConfig):
+    """Settings of stage `demos`."""
+
+    env: str = Field(default="babyai", description="Registry name.")
+    types: tuple[str, ...] = Field(
+        default=(), description="Task types; empty: the held-in ones."
+    )
+    n_per_type: int = Field(default=1600, ge=1, description="Tasks of each type.")
+    min_score: float = Field(
+        default=1.0, description="Demonstrations that scored less are dropped."
+    )
+
+
+def collect_demos(
+    config: DemosConfig,
+    out: Path,
+    *,
+    factory: EnvironmentFactory | None = None,
+    progress: Progress = silent,
+) -> dict[str, object]:
+    """Write the expert's episodes as JSON lines.
+
+    Args:
+        config: Settings.
+        out: Output folder.
+        factory: The environment; by default the one registered as `config.env`.
+        progress: Told about each task.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ConfigurationError: If the environment has no expert, or nothing succeeded.
+    """
+    done = finished(out, config.plain())
+    if done is not None:
+        return done
+    factory = find_factory(config.env, factory)
+    if not isinstance(factory, DemonstratingFactory):
+        msg = f"Environment {config.env!r} has no expert to demonstrate."
+        raise ConfigurationError(
+            msg, remedy="Give its factory `demonstrations` and `demonstrate`."
+        )
+    began = time.monotonic()
+    types = list(config.types) or factory.types("held_in")
+    tasks = factory.demonstrations(types, config.n_per_type)
+    rows: list[dict[str, object]] = []
+    kept: Counter[str] = Counter()
+    for i, task in enumerate(tasks, 1):
+        demo = factory.demonstrate(task)
+        if demo is not None and demo.score >= config.min_score and demo.steps:
+            rows.append(_row(task, demo))
+            kept[task["type"]] += 1
+        progress(i, len(tasks), kept=len(rows))
+    if not rows:
+        msg = f"None of {len(tasks)} demonstrations scored {config.min_score}."
+        raise ConfigurationError(msg, remedy="Lower min_score or check the expert.")
+    write_jsonl(out / DEMOS_FILE, rows)
+    return write_manifest(
+        out,
+        stage="demos",
+        config=config.plain(),
+        inputs={},
+        counts={"tasks": len(tasks), "kept": len(rows), "by_type": dict(kept)},
+        seconds=time.monotonic() - began,
+        outputs=[DEMOS_FILE],
+    )
+
+
+def read_demos(folder: Path) -> list[tuple[TaskRef, Demonstration]]:
+    """Read what `collect_demos` wrote."""
+    out = []
+    for row in read_jsonl(folder / DEMOS_FILE):
+        start = Start(observation=row["observation"], goal=row["goal"])
+        steps = [(before, action) for before, action in row["steps"]]
+        out.append((row["task"], Demonstration(start, steps, row["score"])))
+    return out
+
+
+def _row(task: TaskRef, demo: Demonstrated) -> dict[str, object]:
+    return {
+        "task": task,
+        "goal": demo.start.goal,
+        "observation": demo.start.observation,
+        "steps": [list(step) for step in demo.steps],
+        "score": demo.score,
+    }

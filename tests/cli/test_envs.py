@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from langchain_agentrm.cli import main
+from langchain_agentrm.environments import EnvironmentSpec, registry
+from langchain_agentrm.environments.base import Environment, Start
+from langchain_agentrm.types import TaskRef, Transition
+
+
+class Room(Environment):
+    def _reset(self, task):
+        return Start(f"room {task['seed']} [dark]", "Leave.", step_limit=7)
+
+    def _step(self, action):
+        return Transition(str(action))
+
+
+class Rooms:
+    name = "rooms-of-this-test"
+    spec = EnvironmentSpec(fork="none", replayable=False)
+
+    def types(self, group):
+        return ["attic"] if group in {"all", "held_in"} else []
+
+    def task(self, type_, seed):
+        return TaskRef(env=self.name, type=type_, id=f"{type_}:{seed}", seed=seed)
+
+    def tasks(self, split, types=None, limit=None):
+        return [self.task("attic", seed) for seed in range(limit or 3)]
+
+    def make(self):
+        return Room()
+
+
+@pytest.fixture(autouse=True)
+def rooms(monkeypatch):
+    monkeypatch.setattr(registry, "available", lambda: [Rooms.name])
+    known = registry.get
+    monkeypatch.setattr(
+        registry, "get", lambda name: Rooms() if name == Rooms.name else known(name)
+    )
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["envs", *args])
+    return int(stop.value.code or 0)
+
+
+def test_list_names_every_environment(capsys):
+    assert run("list") == 0
+    out = capsys.readouterr().out
+    assert Rooms.name in out
+    assert "none" in out
+
+
+def test_describe_shows_types_and_how_a_task_begins(capsys):
+    assert run("describe", Rooms.name, "--seed", "4") == 0
+    out = capsys.readouterr().out
+    assert "not replayable" in out
+    assert "held_in: attic" in out
+    assert "at most 7 steps" in out
+    assert "room 4 [dark]" in out
+
+
+def test_an_unknown_environment_is_an_error_line(capsys):
+    assert run("describe", "atlantis") == 1
+    assert "atlantis" in capsys.readouterr().err
