@@ -30,7 +30,6 @@ from langchain_agentrm.search.rounds import Evaluate, Propose
 from langchain_agentrm.types import Batch, Score, Usage
 
 if TYPE_CHECKING:
-
     from langchain_agentrm.sampling.base import Proposer
     from langchain_agentrm.trajectory import Trajectory
 

@@ -48,7 +48,8 @@ class RolloutSelector(AgentRMSelector):
         beams: list[str] = list(state.get("beams") or [])
         stop = self._stop(info, nodes, beams)
         if stop is not None:
-            return (yield from self._judge(info, nodes, beams, stop))
+            earlier = len(state.get("messages") or [])
+            return (yield from self._judge(info, nodes, beams, stop, earlier))
         opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
         states = [open_state(info, path_to(nodes, b), None) for b in opened]
         requests = rollout_wave(
@@ -86,6 +87,7 @@ class RolloutSelector(AgentRMSelector):
         nodes: dict[str, Node],
         beams: Sequence[str],
         stop: str,
+        earlier: int,
     ) -> Generator[Propose | Evaluate, Any, Any]:
         ends = [b for b in beams if b in nodes]
         scores: list[Score] = []
@@ -121,4 +123,4 @@ class RolloutSelector(AgentRMSelector):
                 "fallbacks": info["fallbacks"] + ([fallback] if fallback else []),
             }
         )
-        return self._finish(info, nodes, ends, stop, None)
+        return self._finish(info, nodes, ends, stop, None, earlier)

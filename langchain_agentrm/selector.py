@@ -297,6 +297,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         beams: list[str] = list(state.get("beams") or [])
         dead: dict[str, None] = {}
         conversation: list[BaseMessage] | None = None
+        earlier = len(state.get("messages") or [])
         if info is None or info["task"] is None:
             messages = convert_to_messages(state.get("messages") or [])
             conversation = messages
@@ -308,7 +309,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         beams = [b for b in beams if b == info["root"] or b in nodes]
         stop = self._stop(info, nodes, beams)
         if stop is not None:
-            return self._finish(info, nodes, beams, stop, conversation)
+            return self._finish(info, nodes, beams, stop, conversation, earlier)
         opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
         states = [open_state(info, path_to(nodes, b), conversation) for b in opened]
         done = [
@@ -327,7 +328,7 @@ class AgentRMSelector(Runnable[Any, Any]):
             live |= {n["id"] for n in path_to(nodes, child["parent"])}
         dead |= dict.fromkeys(n for n in nodes if n not in live)
         if not children:
-            return self._finish(info, nodes, kept, "finished", conversation)
+            return self._finish(info, nodes, kept, "finished", conversation, earlier)
         if self.pool is not None:
             self.pool.retain(info["id"], {c["parent"] for c in children})
         update = {"search": info, "beams": kept, "nodes": dead}
@@ -378,6 +379,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         beams: Sequence[str],
         ended: str,
         conversation: Sequence[BaseMessage] | None,
+        earlier: int,
     ) -> Command[Any]:
         best = self._best(nodes, beams)
         path = path_to(nodes, best) if best else []
@@ -397,7 +399,11 @@ class AgentRMSelector(Runnable[Any, Any]):
         )
         messages = first_messages(info) if conversation is None else []
         for node in path:
-            messages += node_messages(node)
+            # The same task again on one thread has the same node ids, and a message
+            # with a known id would replace the first answer instead of following it.
+            again = conversation is None and earlier
+            ident = node_id(str(earlier), node["id"]) if again else node["id"]
+            messages += node_messages(Node(**{**node, "id": ident}))
         emit(
             {
                 "event": "agentrm.end",

@@ -65,9 +65,7 @@ def test_a_constant_gain_has_no_spread(cells):
 def test_the_same_seed_gives_the_same_interval_and_tasks_are_resampled():
     by_task = {t: [float(t % 2)] * 3 for t in range(20)}
     assert bootstrap(by_task) == bootstrap(by_task)
-    assert bootstrap(by_task, seed=1, draws=50) != bootstrap(
-        by_task, seed=2, draws=50
-    )
+    assert bootstrap(by_task, seed=1, draws=50) != bootstrap(by_task, seed=2, draws=50)
     low, high = bootstrap(by_task)
     # 20 tasks at 0.5: the error of the mean is 0.11; of 60 episodes it would be 0.065.
     assert low == pytest.approx(0.5 - 1.96 * 0.112, abs=0.06)

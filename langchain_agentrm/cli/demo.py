@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -112,32 +113,37 @@ def tables(table: Sequence[Row]) -> list[Table]:
         some = [r for r in table if r["split"] == split]
         drawn = Table(
             title=f"{split.replace('_', '-')}: {some[0]['episodes']} episodes of "
-            f"{', '.join(some[0]['types'])}",
+            f"{', '.join(some[0]['types'])}; 95 % "
+            "intervals; policy and RM tokens, seconds an episode",
             title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            min_width=74,
         )
-        for name in ("method", "success %", "95 %", "minus greedy", "95 %"):
-            drawn.add_column(name, justify="left" if name == "method" else "right")
-        for name in ("policy tok", "RM tok", "s/episode"):
-            drawn.add_column(name, justify="right")
+        drawn.add_column("method", no_wrap=True)
+        for name in ("success %", "minus greedy", "policy", "RM", "s"):
+            drawn.add_column(name, justify="right", no_wrap=True)
         for r in some:
             style = "bold" if _by_reward(r["method"]) else ""
             style = "dim" if r["method"].startswith("oracle") else style
-            delta = ("", "")
-            if r["method"] != "greedy":
-                low, high = 100 * r["delta_low"], 100 * r["delta_high"]
-                delta = (f"{100 * r['delta']:+.1f}", f"[{low:+.1f}, {high:+.1f}]")
             drawn.add_row(
                 r["method"],
-                f"{100 * r['success']:.1f}",
-                f"[{100 * r['ci_low']:.1f}, {100 * r['ci_high']:.1f}]",
-                *delta,
+                _interval(r["success"], r["ci_low"], r["ci_high"], sign=""),
+                ""
+                if r["method"] == "greedy"
+                else _interval(r["delta"], r["delta_low"], r["delta_high"], sign="+"),
                 f"{r['policy_tokens']:.0f}",
                 f"{r['rm_tokens']:.0f}",
-                f"{r['seconds']:.3f}",
+                f"{r['seconds']:.2f}",
                 style=style,
             )
         out.append(drawn)
     return out
+
+
+def _interval(value: float, low: float, high: float, *, sign: str) -> str:
+    bounds = f"[{100 * low:{sign}.0f}, {100 * high:{sign}.0f}]"
+    return f"{100 * value:{sign}.1f} {bounds:>10}"
 
 
 def _by_reward(method: str) -> bool:

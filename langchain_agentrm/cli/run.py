@@ -68,8 +68,11 @@ def run_task(
     Returns:
         The events and the result.
     """
+    from transformers.utils import logging
+
     from langchain_agentrm.reward_models import AgentRM
 
+    logging.disable_progress_bar()
     model = chat_model(policy, base_url=base_url)
     scorer = AgentRM(reward_model)
     if search == "beam":

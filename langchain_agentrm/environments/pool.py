@@ -148,7 +148,10 @@ class BranchPool:
         spec = self.factory.spec
         with self._lock:
             env = self._live.get((search, parent))
-            if env is not None and spec.fork == "none":
+            stuck = spec.fork == "none" or (
+                spec.fork == "replay" and not spec.replayable
+            )
+            if env is not None and stuck:
                 # Only one branch exists (check_width), so it moves on with its child.
                 return self._live.pop((search, parent))
         if env is not None:

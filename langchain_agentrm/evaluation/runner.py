@@ -90,13 +90,13 @@ def evaluate(
 def _results(
     plan: Plan, chunks: dict[int, list[TaskRef]], workers: int
 ) -> Iterator[tuple[int, list[Record]]]:
-    if workers == 0 or len(chunks) <= 1:
+    if workers == 0:
         for i, tasks in chunks.items():
             yield i, _work(plan, tasks)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        min(workers, len(chunks)), mp_context=context, initializer=_one_thread
+        max(1, min(workers, len(chunks))), mp_context=context, initializer=_prepare
     ) as pool:
         jobs = {pool.submit(_work, plan, tasks): i for i, tasks in chunks.items()}
         for job in as_completed(jobs):
@@ -117,10 +117,13 @@ def _same_plan(plan: Plan, keep: Path) -> None:
         write_json(path, wanted)
 
 
-def _one_thread() -> None:
+def _prepare() -> None:
+    """One thread a process: small models lose time to more, and processes share cores."""
     import torch
+    from transformers.utils import logging
 
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
 
 
 def _work(plan: Plan, tasks: list[TaskRef]) -> list[Record]:

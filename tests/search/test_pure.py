@@ -64,9 +64,7 @@ def _entries(draw):
     return candidates, finished
 
 
-@given(
-    st.dictionaries(st.text(max_size=4), _json, max_size=4), st.randoms()
-)
+@given(st.dictionaries(st.text(max_size=4), _json, max_size=4), st.randoms())
 def test_equal_calls_with_other_key_order_have_one_key(args, rng):
     names = list(args)
     rng.shuffle(names)

@@ -68,7 +68,11 @@ class CountFactory:
 
     def demonstrate(self, task):
         actions = random.Random(task["seed"]).choice(
-            [["add 2", "add 2"], ["add 1", "add 1", "add 2"], ["add 2", "add 1", "add 1"]]
+            [
+                ["add 2", "add 2"],
+                ["add 1", "add 1", "add 2"],
+                ["add 2", "add 1", "add 1"],
+            ]
         )
         env, steps = CountGame(), []
         seen = env.reset(task).observation
@@ -92,7 +96,9 @@ class RandomPolicy:
         for request in requests:
             n = 1 if request.greedy else request.n
             rng = random.Random(request.seed)
-            texts = ["add 2"] if request.greedy else [rng.choice(words) for _ in range(n)]
+            texts = (
+                ["add 2"] if request.greedy else [rng.choice(words) for _ in range(n)]
+            )
             items.append([Candidate(AIMessage(t), request.parent) for t in texts])
         return Batch(items, Usage(len(requests), len(requests), len(requests)))
 

@@ -29,7 +29,13 @@ from langchain_agentrm.trajectory import Trajectory, Turn, render
 from tests.training.game import CountFactory, RandomPolicy
 
 CLONE = CloneConfig(
-    hidden=32, layers=1, heads=2, epochs=6, batch_tokens=512, val_share=0.2, eval_tasks=0
+    hidden=32,
+    layers=1,
+    heads=2,
+    epochs=12,
+    batch_tokens=512,
+    val_share=0.2,
+    eval_tasks=0,
 )
 REWARD = RewardConfig(epochs=4, batch_tokens=512, evaluations=1)
 
@@ -51,9 +57,7 @@ def made(tmp_path_factory):
         DemosConfig(env="count", n_per_type=150), root / "demos", factory=factory
     )
     clone_policy(CLONE, root / "demos", root / "bc", factory=factory)
-    build_pool(
-        PoolConfig(env="count", tasks=40), root / "bc", root / "pool", **options
-    )
+    build_pool(PoolConfig(env="count", tasks=40), root / "bc", root / "pool", **options)
     build_trees(
         TreesConfig(env="count", tasks=150), root / "bc", root / "trees", **options
     )
