@@ -26,7 +26,6 @@ _COMMANDS = {
 
 _EXTRAS = {
     "accelerate": "train",
-    "ctranslate2": "ctranslate2",
     "datasets": "train",
     "fastapi": "proxy",
     "langchain": "agent",

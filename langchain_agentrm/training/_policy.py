@@ -10,21 +10,28 @@ from pathlib import Path
 
 from langchain_agentrm.sampling.base import Proposer
 
-__all__ = ["MakeProposer", "die_with_parent", "local_policy"]
+__all__ = ["MakeProposer", "die_with_parent", "local_policy", "settle"]
 
 MakeProposer = Callable[[], Proposer]
 """Makes the policy; called once in each process, so it must be picklable."""
 
 
-def local_policy(folder: Path) -> Proposer:
-    """Load a causal checkpoint as a proposer, on one thread."""
+def settle() -> None:
+    """Prepare this process for a stage: one thread, and no bars but our own."""
     import torch
-
-    from langchain_agentrm.chat_models._engine import LocalModel
-    from langchain_agentrm.sampling.local import LocalProposer
+    from transformers.utils import logging
 
     # Models this small lose time to a second thread, most of all on a busy machine.
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
+
+
+def local_policy(folder: Path) -> Proposer:
+    """Load a causal checkpoint as a proposer, on one thread."""
+    from langchain_agentrm.chat_models._engine import LocalModel
+    from langchain_agentrm.sampling.local import LocalProposer
+
+    settle()
     return LocalProposer(LocalModel(str(folder)))
 
 

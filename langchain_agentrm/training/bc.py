@@ -39,7 +39,7 @@ from langchain_agentrm.training._optim import (
     save_model,
     save_state,
 )
-from langchain_agentrm.training._policy import local_policy
+from langchain_agentrm.training._policy import local_policy, settle
 from langchain_agentrm.training.demos import DEMOS_FILE, Demonstration, read_demos
 from langchain_agentrm.training.pool import greedy_score
 from langchain_agentrm.training.tokenizer import (
@@ -143,7 +143,7 @@ def clone_policy(
     if done is not None:
         return done
     began = time.monotonic()
-    torch.set_num_threads(1)
+    settle()
     learner = _prepare(config, demos)
     history = _fit(learner, settings, out, progress)
     card = {"kind": "policy", "serializer": SERIALIZER, "env": config.env}

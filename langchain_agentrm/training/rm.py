@@ -32,6 +32,7 @@ from langchain_agentrm.training._optim import (
     save_model,
     save_state,
 )
+from langchain_agentrm.training._policy import settle
 from langchain_agentrm.training._values import (
     Group,
     ValueModel,
@@ -123,7 +124,7 @@ def train_reward_model(
     if done is not None:
         return done
     began = time.monotonic()
-    torch.set_num_threads(1)
+    settle()
     run = _prepare(config, settings, samples, pool, policy, out)
     _fit(run, progress)
     return write_manifest(

@@ -1,4 +1,4 @@
-"""A small tokenizer trained on an environment's texts, and the chat format around it."""
+"""A small tokenizer trained on an environment's texts, and the chat format."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     _files.write_json(path, {"a": 1})
 
     def fail(_):
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr(_files.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):

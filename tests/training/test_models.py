@@ -119,7 +119,7 @@ def test_the_policy_learns_the_game(made):
     assert losses[-1] < 0.6 * losses[0]
 
 
-class _Stopped(Exception):  # noqa: N818 - it is no error
+class _Stopped(Exception):
     pass
 
 

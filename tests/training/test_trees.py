@@ -104,7 +104,8 @@ def test_answers_that_never_came_give_no_return():
 def test_a_policy_that_fails_at_the_first_step_is_an_error():
     class Broken(RandomPolicy):
         def propose(self, requests):
-            raise PolicyError("nothing came")
+            msg = "nothing came"
+            raise PolicyError(msg)
 
     with pytest.raises(PolicyError, match="nothing came"):
         run_rollouts(_trees(1), Broken(), 1, seed=0)
