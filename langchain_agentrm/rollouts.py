@@ -103,6 +103,11 @@ class RolloutSelector(AgentRMSelector):
                 if self.settings.on_reward_error == "raise":
                     raise
                 fallback = str(error)
+        if scores and not any(score.ok for score in scores):
+            fallback = f"no trajectory could be scored: {scores[0].error}"
+            if self.settings.on_reward_error == "raise":
+                msg = f"None of {len(scores)} trajectories was scored: {fallback}."
+                raise RewardModelError(msg, remedy="Check the reward model.")
         for beam, score in zip(ends, scores, strict=False):
             nodes[beam] = Node(**{**nodes[beam], "score": score.value})
         if stop != "invalid":

@@ -397,13 +397,18 @@ class AgentRMSelector(Runnable[Any, Any]):
             totals=info["totals"],
             fallbacks=info["fallbacks"],
         )
-        messages = first_messages(info) if conversation is None else []
-        for node in path:
+
+        def own(ident: str) -> str:
             # The same task again on one thread has the same node ids, and a message
             # with a known id would replace the first answer instead of following it.
             again = conversation is None and earlier
-            ident = node_id(str(earlier), node["id"]) if again else node["id"]
-            messages += node_messages(Node(**{**node, "id": ident}))
+            return node_id(str(earlier), ident) if again else ident
+
+        messages: list[BaseMessage] = []
+        if conversation is None:
+            messages = first_messages(SearchInfo(**{**info, "root": own(info["root"])}))
+        for node in path:
+            messages += node_messages(Node(**{**node, "id": own(node["id"])}))
         emit(
             {
                 "event": "agentrm.end",

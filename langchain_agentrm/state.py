@@ -165,9 +165,9 @@ def first_messages(info: SearchInfo) -> list[BaseMessage]:
     """What every beam's conversation begins with."""
     head: list[BaseMessage] = []
     if info["instruction"]:
-        head.append(SystemMessage(info["instruction"]))
+        head.append(SystemMessage(info["instruction"], id=f"{info['root']}-system"))
     text = "\n".join(t for t in (info["goal"], info["observation"]) if t)
-    return [*head, HumanMessage(text)]
+    return [*head, HumanMessage(text, id=f"{info['root']}-task")]
 
 
 def node_messages(node: Node, *, answered: bool = True) -> list[BaseMessage]:
@@ -188,10 +188,14 @@ def observation_messages(node: Node, observation: str) -> list[BaseMessage]:
     """An observation as the message kind that fits the action."""
     if node["tool_calls"]:
         return [
-            ToolMessage(observation, tool_call_id=f"{node['id']}-{i}")
+            ToolMessage(
+                observation,
+                tool_call_id=f"{node['id']}-{i}",
+                id=f"{node['id']}-seen-{i}",
+            )
             for i in range(len(node["tool_calls"]))
         ]
-    return [HumanMessage(observation)]
+    return [HumanMessage(observation, id=f"{node['id']}-seen")]
 
 
 def open_state(

@@ -325,7 +325,7 @@ def test_an_inadmissible_action_goes_to_the_engine_whose_answer_is_read(kind):
 class Broken(ScriptedEnvironment):
     def _step(self, action):
         if len(self.actions_taken) == 1:
-            raise OSError("engine died")  # noqa: EM101, TRY003
+            raise OSError("engine died")
         return super()._step(action)
 
 

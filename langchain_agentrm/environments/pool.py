@@ -155,7 +155,13 @@ class BranchPool:
                 # Only one branch exists (check_width), so it moves on with its child.
                 return self._live.pop((search, parent))
         if env is not None:
-            return self._guard(env, "fork", task, env.fork)
+            try:
+                return self._guard(env, "fork", task, env.fork)
+            except Exception:
+                # The guard closed it; a retry must not find it here.
+                with self._lock:
+                    self._live.pop((search, parent), None)
+                raise
         if not spec.replayable:
             msg = (
                 f"The branch of search {search} is gone, and {self.factory.name!r} "

@@ -81,8 +81,11 @@ def rank(entries: Sequence[Entry], *, resolution: float = 0.0) -> list[Entry]:
     i = 0
     while i < len(ordered):
         top = _value(ordered[i])
-        j = i
-        while j < len(ordered) and top - _value(ordered[j]) <= resolution:
+        j = i + 1
+        # Equal first: the distance between two unscored ones, -inf each, is no number.
+        while j < len(ordered) and (
+            _value(ordered[j]) == top or top - _value(ordered[j]) <= resolution
+        ):
             j += 1
         out += sorted(ordered[i:j], key=lambda e: (-e.votes, e.key, e.id))
         i = j

@@ -276,8 +276,10 @@ def _decide(
                 msg,
                 remedy="Check the reward model, or set on_reward_error='policy_order'.",
             )
+    mode = "aside" if comparable == "depth" else settings.finished
     if fallback:
-        slots = max(0, settings.beam_width - len(ended))
+        taken = 0 if mode == "aside" else len(ended)
+        slots = max(0, settings.beam_width - taken)
         return (
             Kept(tuple(_policy_order(distinct)[:slots]), tuple(ended)),
             lost,
@@ -288,7 +290,7 @@ def _decide(
         ended,
         beam_width=settings.beam_width,
         resolution=resolution,
-        mode="aside" if comparable == "depth" else settings.finished,
+        mode=mode,
     )
     return kept, lost, fallback
 

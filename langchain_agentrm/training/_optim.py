@@ -143,6 +143,8 @@ def save_model(model: Any, tokenizer: Any, card: dict[str, Any], out: Path) -> N
         write_json(part / "agentrm.json", card)
         # The weights last: their presence says that the folder is whole.
         for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):
+            # safetensors makes files that only their owner reads.
+            path.chmod(0o644)
             path.replace(out / path.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -63,6 +63,9 @@ def _export(source: Path, out: Path) -> None:
     }
     part = out / ".part.safetensors"
     save_file(tensors, part, metadata={"format": "pt"})
+    part.chmod(0o644)
+    # safetensors makes files that only their owner reads.
+    part.chmod(0o644)
     part.replace(out / weights.name)
     config = read_json(source / "config.json")
     config["dtype"] = "bfloat16"

@@ -48,7 +48,7 @@ class MiniConfig(StageConfig):
             return {
                 "demos": DemosConfig(**here, n_per_type=40),
                 "bc": CloneConfig(
-                    **here, hidden=48, layers=1, epochs=12, val_share=0.1, eval_tasks=12
+                    **here, hidden=48, layers=1, epochs=8, val_share=0.1, eval_tasks=12
                 ),
                 "trees": TreesConfig(
                     **here, labeller=self.labeller, tasks=36, simulations=4, chunk=18

@@ -36,14 +36,14 @@ class Counter(Environment):
 
     def _reset(self, task):
         if task["type"] not in ("odd", "even"):
-            raise UnknownTaskError("no such task")  # noqa: EM101, TRY003
+            raise UnknownTaskError("no such task")
         self.state = [0, 0]
         self.goal = task["seed"]
         return Start("0", f"reach {self.goal}", step_limit=LIMIT)
 
     def _step(self, action):
         if self.state[1] >= LIMIT:
-            raise ConfigurationError("over")  # noqa: EM101
+            raise ConfigurationError("over")
         self.state[1] += 1
         self.state[0] += action == "up"
         won = action == "stop" and self.state[0] == self.goal
@@ -78,13 +78,13 @@ class Factory:
 
     def tasks(self, split, types=None, limit=None):
         if split not in SEEDS:
-            raise UnknownTaskError("no such split")  # noqa: EM101, TRY003
+            raise UnknownTaskError("no such split")
         types = types or self.types("all")
         return [self.task(t, s) for s in SEEDS[split] for t in types][:limit]
 
     def task(self, type_, seed):
         if type_ not in self.types("all"):
-            raise UnknownTaskError("no such type")  # noqa: EM101, TRY003
+            raise UnknownTaskError("no such type")
         return {"env": "counter", "type": type_, "id": f"{type_}:{seed}", "seed": seed}
 
     def make(self):

@@ -171,12 +171,12 @@ def test_what_forbids_replay_cannot_be_rebuilt():
 class Failing(ScriptedEnvironment):
     def _reset(self, task):
         if getattr(self._shared, "down", False):
-            raise OSError("down")  # noqa: EM101, TRY003
+            raise OSError("down")
         return super()._reset(task)
 
     def _step(self, action):
         if action == "add 3":
-            raise OSError("died")  # noqa: EM101, TRY003
+            raise OSError("died")
         return super()._step(action)
 
 

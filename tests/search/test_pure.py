@@ -230,3 +230,9 @@ def test_seeds_fit_31_bits(run, node, draw):
 
 
 PINNED = '["99fc5ad7172a2f18", "990a9b076eb0e771", 1086995716]'
+
+
+def test_entries_without_a_score_rank_last_and_end_the_ranking():
+    # A finished beam of a step without scores stands at -inf; two of them once hung.
+    lost = [Finished("f", float("-inf")), Finished("g", float("-inf"), votes=2)]
+    assert [e.id for e in rank([*lost, _candidate(0, -9.0)])] == ["c0", "g", "f"]
