@@ -149,12 +149,14 @@ def _write_page(page: Path, data: dict[str, Any], pooled: list[Row]) -> None:
     lines = [
         BEGIN,
         "",
-        f"`make evidence` on {datetime.now(UTC):%Y-%m-%d}, commit "
-        f"`{manifest['commit']}`, {manifest['config']['seeds']} training seeds "
-        "(policy and reward model both trained anew), "
-        f"`{manifest['config']['methods']}`. Success in %, 95 % intervals by bootstrap "
-        "over tasks; differences to greedy paired by task. *held*: how often a "
-        "solution was among what the method could have picked at its end.",
+        (
+            f"`make evidence` on {datetime.now(UTC):%Y-%m-%d}, commit "
+            f"`{manifest['commit']}`, {manifest['config']['seeds']} training seeds "
+            "(policy and reward model both trained anew), "
+            f"`{manifest['config']['methods']}`. Success in %, 95 % intervals by bootstrap "
+            "over tasks; differences to greedy paired by task. *held*: how often a "
+            "solution was among what the method could have picked at its end."
+        ),
         "",
     ]
     for split in dict.fromkeys(r["split"] for r in pooled):
@@ -164,8 +166,7 @@ def _write_page(page: Path, data: dict[str, Any], pooled: list[Row]) -> None:
             "",
             f"{some[0]['episodes']} episodes of {', '.join(some[0]['types'])}.",
             "",
-            "| method | success | minus greedy | held | policy tokens | RM tokens "
-            "| s |",
+            "| method | success | minus greedy | held | policy tok | RM tok | s |",
             "|---|---|---|---|---|---|---|",
             *(_line(r) for r in some),
             "",

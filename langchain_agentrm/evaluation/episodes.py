@@ -57,7 +57,9 @@ class Branch:
         logprob: Sum of the policy's log-probabilities of the actions.
         limit: Actions allowed.
         value: The reward model's score of the path up to its last action.
+        votes: How many equal proposals its last action stands for.
         path: The trajectory up to the last action; None at the root.
+        key: Normal form of the last action.
     """
 
     state: OpenState
@@ -68,6 +70,12 @@ class Branch:
     value: float = 0.0
     votes: int = 1
     path: Trajectory | None = None
+    key: str = ""
+
+    @property
+    def standing(self) -> Finished:
+        """This path as ranking sees it, ties decided as in the graphs."""
+        return Finished(self.state.id, self.value, self.votes, self.key)
 
     @property
     def over(self) -> bool:
@@ -123,6 +131,7 @@ class Branch:
             self.value if value is None else value,
             candidate.votes,
             path,
+            candidate.key or f"invalid:{text}",
         )
 
 
@@ -213,9 +222,7 @@ def beam(
     ended: list[Branch] = []
     while open_ and open_[0].state.depth < root.limit:
         by_id = {b.state.id: b for b in (*open_, *ended)}
-        finished = [
-            (Finished(b.state.id, b.value, b.votes), b.path) for b in ended if b.path
-        ]
+        finished = [(b.standing, b.path) for b in ended if b.path]
         selection = yield from select(
             [b.state for b in open_],
             finished,
@@ -237,7 +244,7 @@ def beam(
             break
     held = [*ended, *open_]
     order = rank(
-        [Finished(b.state.id, b.value, b.votes) for b in ended or open_],
+        [b.standing for b in ended or open_],
         resolution=resolution,
     )
     best = next(b for b in held if b.state.id == order[0].id)

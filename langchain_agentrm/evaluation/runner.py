@@ -118,7 +118,7 @@ def _same_plan(plan: Plan, keep: Path) -> None:
 
 
 def _prepare() -> None:
-    """One thread a process: small models lose time to more, and processes share cores."""
+    """One thread a process: small models lose time to more, and cores are shared."""
     import torch
     from transformers.utils import logging
 

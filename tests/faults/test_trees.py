@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -125,4 +126,9 @@ def _alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return Path("/proc/self/stat").exists() is False
+    # Ended, and only not yet collected by whoever inherited it.
+    return status.rpartition(")")[2].split()[0] != "Z"
