@@ -153,9 +153,9 @@ def _write_page(page: Path, data: dict[str, Any], pooled: list[Row]) -> None:
             f"`make evidence` on {datetime.now(UTC):%Y-%m-%d}, commit "
             f"`{manifest['commit']}`, {manifest['config']['seeds']} training seeds "
             "(policy and reward model both trained anew), "
-            f"`{manifest['config']['methods']}`. Success in %, 95 % intervals by bootstrap "
-            "over tasks; differences to greedy paired by task. *held*: how often a "
-            "solution was among what the method could have picked at its end."
+            f"`{manifest['config']['methods']}`. Success in %, 95 % intervals by "
+            "bootstrap over tasks; differences to greedy paired by task. *held*: how "
+            "often a solution was among what the method could have picked at its end."
         ),
         "",
     ]

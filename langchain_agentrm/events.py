@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -27,7 +27,7 @@ class CandidateEvent(TypedDict):
     votes: int
     score: float | None
     kept: bool
-    error: NotRequired[str]
+    error: str
 
 
 class StartEvent(TypedDict):

@@ -9,6 +9,13 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
 
+from langchain_agentrm._nodes import (
+    child_node,
+    count,
+    step_event,
+    step_payload,
+    trajectory_of,
+)
 from langchain_agentrm._session import emit
 from langchain_agentrm.errors import NoCandidateError, RewardModelError
 from langchain_agentrm.search import (
@@ -19,14 +26,7 @@ from langchain_agentrm.search import (
     apart,
     rollout_wave,
 )
-from langchain_agentrm.selector import (
-    AgentRMSelector,
-    child_node,
-    count,
-    step_event,
-    step_payload,
-    trajectory_of,
-)
+from langchain_agentrm.selector import AgentRMSelector
 from langchain_agentrm.state import Node, SearchInfo, Totals, open_state, path_to
 from langchain_agentrm.types import Batch, Candidate, Score, Usage
 

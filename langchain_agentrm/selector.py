@@ -7,11 +7,20 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import END
 from langgraph.types import Command, RetryPolicy, Send
 
+from langchain_agentrm._nodes import (
+    child_node,
+    count,
+    finished_entry,
+    rejected_node,
+    step_event,
+    step_payload,
+    trajectory_of,
+    winner_message,
+)
 from langchain_agentrm._session import emit, open_search
 from langchain_agentrm.engine import Models, as_proposer, drive, drive_async
 from langchain_agentrm.errors import (
@@ -32,21 +41,17 @@ from langchain_agentrm.search import (
     root_id,
     select,
 )
-from langchain_agentrm.search.rounds import action_text
 from langchain_agentrm.state import (
     BeamState,
     Node,
     SearchInfo,
     SearchResult,
-    StepPayload,
-    Totals,
     first_messages,
     node_messages,
     open_state,
     path_to,
 )
 from langchain_agentrm.trajectory import Trajectory, conversation_prefix, describe
-from langchain_agentrm.types import Candidate
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
@@ -286,8 +291,8 @@ class AgentRMSelector(Runnable[Any, Any]):
                 remedy="Check the policy's prompt, its tools and its token limit.",
             )
         winner = selection.kept.candidates[0]
-        emit(step_event(root, taken + 1, selection, []))
-        return {"messages": [_winner_message(winner, selection, taken + 1)]}
+        emit(step_event(root, taken + 1, selection))
+        return {"messages": [winner_message(winner, selection, taken + 1)]}
 
     # The beam search.
 
@@ -313,16 +318,17 @@ class AgentRMSelector(Runnable[Any, Any]):
         opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
         states = [open_state(info, path_to(nodes, b), conversation) for b in opened]
         done = [
-            (_finished(nodes[b]), trajectory_of(info, nodes, b))
+            (finished_entry(nodes[b]), trajectory_of(info, nodes, b))
             for b in beams
             if b in nodes and nodes[b]["status"] == "finished"
         ]
         selection = yield from self._round(states, done)
-        children = self._children(info, nodes, selection)
+        children = self._children(nodes, selection)
         info = count(info, selection)
         kept = [*(c["id"] for c in children), *(f.id for f in selection.kept.finished)]
         ended = [f.id for f in selection.kept.finished]
-        emit(step_event(info["id"], info["step"], selection, ended))
+        rejected = [c for c in children if c["action"] is None]
+        emit(step_event(info["id"], info["step"], selection, ended, rejected))
         live = {n["id"] for b in ended for n in path_to(nodes, b)}
         for child in children:
             live |= {n["id"] for n in path_to(nodes, child["parent"])}
@@ -361,14 +367,12 @@ class AgentRMSelector(Runnable[Any, Any]):
                 return f"budget:{limit}"
         return None
 
-    def _children(
-        self, info: SearchInfo, nodes: Mapping[str, Node], selection: Selection
-    ) -> list[Node]:
+    def _children(self, nodes: Mapping[str, Node], selection: Selection) -> list[Node]:
         if selection.candidates or not selection.invalid:
             return [child_node(nodes, c) for c in selection.kept.candidates]
         slots = self.settings.beam_width - len(selection.kept.finished)
         return [
-            _rejected(info, nodes, parent, candidate)
+            rejected_node(nodes, parent, candidate)
             for parent, candidate in list(selection.invalid.items())[: max(0, slots)]
         ]
 
@@ -435,7 +439,7 @@ class AgentRMSelector(Runnable[Any, Any]):
             some = [
                 nodes[b] for b in beams if b in nodes and nodes[b]["status"] == status
             ]
-            scored = [_finished(n) for n in some if n["score"] is not None]
+            scored = [finished_entry(n) for n in some if n["score"] is not None]
             if scored:
                 resolution = self.models.reward_model.resolution
                 return rank(scored, resolution=resolution)[0].id
@@ -455,149 +459,3 @@ def _fingerprint(message: BaseMessage) -> str:
 def _opening(messages: Sequence[BaseMessage]) -> tuple[str, str, str]:
     prefix, observation = conversation_prefix(messages)
     return prefix.goal, prefix.instruction, observation
-
-
-def _finished(node: Node) -> Finished:
-    score = node["score"]
-    value = float("-inf") if score is None else score
-    return Finished(node["id"], value, node["votes"], node["key"])
-
-
-def trajectory_of(info: SearchInfo, nodes: Mapping[str, Node], beam: str) -> Trajectory:
-    path = path_to(nodes, beam)
-    return open_state(info, path[:-1], []).then(path[-1]["text"])
-
-
-def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
-    message = candidate.message
-    score = candidate.score.value if candidate.score else None
-    parent = nodes.get(candidate.parent)
-    return Node(
-        id=candidate.id,
-        parent=candidate.parent,
-        depth=parent["depth"] + 1 if parent else 1,
-        key=candidate.key,
-        action=candidate.action,
-        text=action_text(candidate),
-        content=str(message.text),
-        tool_calls=[{"name": c["name"], "args": c["args"]} for c in message.tool_calls],
-        score=score,
-        votes=candidate.votes,
-        status="open",
-        observation="",
-        digest="",
-        progress=0.0,
-        success=False,
-        episode_score=0.0,
-    )
-
-
-def _rejected(
-    info: SearchInfo, nodes: Mapping[str, Node], parent: str, candidate: Candidate
-) -> Node:
-    del info
-    key = f"invalid:{candidate.message.text}"
-    node = child_node(nodes, candidate)
-    before = nodes.get(parent)
-    return Node(
-        **{
-            **node,
-            "id": node_id(parent, key),
-            "parent": parent,
-            "key": key,
-            "text": str(candidate.message.text),
-            "score": before["score"] if before else None,
-        }
-    )
-
-
-def step_payload(
-    info: SearchInfo, nodes: Mapping[str, Node], child: Node
-) -> StepPayload:
-    path = path_to(nodes, child["parent"])
-    return StepPayload(
-        search=info["id"],
-        task=info["task"],
-        node=child,
-        actions=[_replayable(n) for n in path],
-        digests=[info["digest"], *(n["digest"] for n in path)],
-    )
-
-
-def _replayable(node: Node) -> Any:
-    if node["action"] is not None:
-        return node["action"]
-    return [{"name": "agentrm.invalid", "args": {"text": node["content"]}}]
-
-
-def count(info: SearchInfo, selection: Selection) -> SearchInfo:
-    totals = info["totals"]
-    return SearchInfo(
-        **{
-            **info,
-            "step": info["step"] + 1,
-            "totals": Totals(
-                requests=totals["requests"] + selection.policy_usage.requests,
-                policy_tokens=totals["policy_tokens"] + selection.policy_usage.tokens,
-                reward_tokens=totals["reward_tokens"] + selection.reward_usage.tokens,
-            ),
-            "fallbacks": info["fallbacks"]
-            + ([selection.fallback] if selection.fallback else []),
-        }
-    )
-
-
-def step_event(
-    search: str, step: int, selection: Selection, finished: list[str]
-) -> dict[str, Any]:
-    kept = {c.id for c in selection.kept.candidates}
-    return {
-        "event": "agentrm.step",
-        "search": search,
-        "step": step,
-        "candidates": [
-            {
-                "id": c.id,
-                "parent": c.parent,
-                "action": c.action,
-                "votes": c.votes,
-                "score": c.score.value if c.score else None,
-                "kept": c.id in kept,
-                **({"error": c.score.error} if c.score and c.score.error else {}),
-            }
-            for c in selection.candidates
-        ],
-        "kept": [c.id for c in selection.kept.candidates],
-        "finished": finished,
-        "fallback": selection.fallback,
-    }
-
-
-def _winner_message(winner: Candidate, selection: Selection, step: int) -> AIMessage:
-    """The chosen message, with message and tool-call ids of its own."""
-    message = winner.message
-    score = winner.score.value if winner.score else None
-    usage = selection.policy_usage
-    calls = [{**c, "id": f"{winner.id}-{i}"} for i, c in enumerate(message.tool_calls)]
-    meta = {
-        "score": score,
-        "votes": winner.votes,
-        "candidates": len(selection.candidates),
-        "step": step,
-        "policy_tokens": usage.tokens,
-        "reward_tokens": selection.reward_usage.tokens,
-        "requests": usage.requests,
-        "fallback": selection.fallback,
-    }
-    return message.model_copy(
-        update={
-            "id": winner.id,
-            "tool_calls": calls,
-            "usage_metadata": UsageMetadata(
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                total_tokens=usage.tokens,
-            ),
-            "response_metadata": {**message.response_metadata, "agentrm": meta},
-        }
-    )

@@ -18,7 +18,7 @@ LAYERS = [
     {"sampling", "search", "reward_models", "environments"},
     # State holds what a search's rounds produce, as channels; search stays pure.
     {"state", "reward_agent"},
-    {"engine", "_session"},
+    {"engine", "_session", "_nodes"},
     {"selector", "middleware", "chat_models"},
     {"rollouts"},
     {"graphs"},

@@ -217,7 +217,7 @@ def test_replay_is_refused_where_actions_act_outside() -> None:
 
     env = started(Outside())
     env.step("up")
-    with pytest.raises(ForkError, match=r"forbids replay.*beam_width=1"):
+    with pytest.raises(ForkError, match=r"cannot be branched.*beam_width=1"):
         env.fork()
 
 

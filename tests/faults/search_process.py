@@ -38,14 +38,18 @@ class Fuse:
         self.place, self.at, self.before = place, at, before
         self.count = itertools.count(1)
         self.lock = threading.Lock()
+        self.burning = threading.Event()
 
     def passed(self, place):
         """Count, and die if it is time."""
+        if self.burning.is_set():
+            time.sleep(60)  # a sibling that comes now must not act after the last look
         if place != self.place:
             return
         with self.lock:
             here = next(self.count)
         if here == self.at:
+            self.burning.set()
             self.before()
             die()
 
@@ -122,11 +126,12 @@ def main(job):
         # Siblings run at the same time; what they did must be on record before the
         # kill, so that repeating them would be a fault and not a race.
         until = time.monotonic() + 20
-        while time.monotonic() < until:
+        settled = 0
+        while time.monotonic() < until and settled < 10:
             ran = sum(not line["replay"] for line in lines(job["log"]))
-            if len(recorded(job["database"])) >= ran - job.get("open", 0):
-                return
-            time.sleep(0.02)
+            known = len(recorded(job["database"])) >= ran - job.get("open", 0)
+            settled = settled + 1 if known else 0
+            time.sleep(0.05)
 
     fuse = Fuse(job.get("place"), job.get("at", 0), settle)
     LoggedEnvironment.log_file, LoggedEnvironment.fuse = job["log"], fuse
