@@ -60,7 +60,9 @@ def refuses(outcome: Outcome, option: str) -> bool:
     if getattr(outcome, "param", None) == option:
         return True
     # A quoted error body holds line ends as a backslash and an n: not a mention of `n`.
-    found = re.search(rf"(?<![\w\\]){re.escape(option)}(?!\w)", str(outcome))
+    # Some servers give their reason in a body that the error's text leaves out.
+    text = f"{outcome} {getattr(outcome, 'body', None) or ''}"
+    found = re.search(rf"(?<![\w\\]){re.escape(option)}(?!\w)", text)
     return found is not None
 
 

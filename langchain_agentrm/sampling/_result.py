@@ -83,7 +83,9 @@ def policy_error(name: str, errors: Sequence[Exception]) -> PolicyError:
     first = errors[0]
     status = _status(first)
     label = f"status {status}, " if status else ""
-    text = " ".join(str(first).split())
+    body = getattr(first, "body", None)
+    reason = f" {body}" if body and str(body) not in str(first) else ""
+    text = " ".join(f"{first}{reason}".split())
     if len(text) > _SHOWN:
         text = f"{text[:_SHOWN]}..."
     count = "its request" if len(errors) == 1 else f"all {len(errors)} requests"
