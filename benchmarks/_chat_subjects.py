@@ -1,11 +1,14 @@
-"""One step of search over a chat server: ours, plain LangChain, its_hub."""
+"""One step of search over a chat server: ours, LangChain, its_hub, bare HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 from collections.abc import Awaitable, Callable, Sequence
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
@@ -53,10 +56,31 @@ def root_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Su
     async def agentrm(tag: str) -> Any:
         return await selector.ainvoke({"messages": [HumanMessage(f"question {tag}")]})
 
-    subjects = {"LangChain, n=": _on(loop, langchain), "AgentRM": _on(loop, agentrm)}
+    subjects = {
+        "LangChain, n=": _on(loop, langchain),
+        "AgentRM": _on(loop, agentrm),
+        "bare HTTP, n=": _bare(url, n),
+    }
     if importlib.util.find_spec("its_hub") is not None:
         subjects["its_hub"] = _its_hub(url, n)
     return subjects
+
+
+def _bare(url: str, n: int) -> Subject:
+    """The floor: one kept connection, one request, the answer's texts."""
+    server = urlsplit(url)
+    connection = HTTPConnection(server.hostname or "", server.port)
+    headers = {"Content-Type": "application/json"}
+
+    def step(tag: str) -> str:
+        messages = [{"role": "user", "content": f"question {tag}"}]
+        body = json.dumps({"model": "fake", "n": n, "messages": messages})
+        connection.request("POST", f"{server.path}/chat/completions", body, headers)
+        reply = json.loads(connection.getresponse().read())
+        texts = (str(choice["message"]["content"]) for choice in reply["choices"])
+        return max(texts, key=quality)
+
+    return step
 
 
 def _its_hub(url: str, n: int) -> Subject:
