@@ -276,12 +276,14 @@ def _usages(sizes: list[int], usage: Usage) -> list[Usage]:
             usage.requests * done // total,
             usage.input_tokens * done // total,
             usage.output_tokens * done // total,
+            usage.cached_tokens * done // total,
         )
         out.append(
             Usage(
                 upto.requests - spent.requests,
                 upto.input_tokens - spent.input_tokens,
                 upto.output_tokens - spent.output_tokens,
+                upto.cached_tokens - spent.cached_tokens,
             )
         )
         spent = upto

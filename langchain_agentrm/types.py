@@ -45,11 +45,19 @@ class TaskRef(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Requests and tokens, each counted once whatever became of the answer."""
+    """Requests and tokens, each counted once whatever became of the answer.
+
+    Attributes:
+        requests: Calls of a server, or texts of a model in process.
+        input_tokens: Tokens read, those from a cache included.
+        output_tokens: Tokens written.
+        cached_tokens: Those of `input_tokens` that came from a cache, where known.
+    """
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
     @property
     def tokens(self) -> int:
@@ -62,6 +70,7 @@ class Usage:
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
         )
 
 

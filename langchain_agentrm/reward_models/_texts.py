@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langchain_agentrm.trajectory import Trajectory, drop_oldest, render
@@ -10,9 +10,22 @@ from langchain_agentrm.trajectory import Trajectory, drop_oldest, render
 if TYPE_CHECKING:
     from langchain_agentrm._tokens import ChatTokens
 
-__all__ = ["fitted", "reserve_of"]
+__all__ = ["Fitted", "fitted", "reserve_of"]
 
 _RESERVE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trajectory's token ids, and how many of its oldest turns were left out."""
+
+    ids: tuple[int, ...]
+    dropped: int = 0
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """What a score says of this: `dropped_turns`, where any was."""
+        return {"dropped_turns": float(self.dropped)} if self.dropped else {}
 
 
 def reserve_of(limit: int) -> int:
@@ -20,7 +33,7 @@ def reserve_of(limit: int) -> int:
     return min(_RESERVE, limit // 4)
 
 
-def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> tuple[int, ...]:
+def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> Fitted:
     """Render and encode a trajectory within a limit, oldest turns dropped first.
 
     What is dropped follows from the turns before the candidate alone, so that siblings
@@ -32,12 +45,13 @@ def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> tuple[int,
         limit: Longest text.
 
     Returns:
-        The ids; longer than the limit if even the shortest form does not fit.
+        The ids and what was dropped; longer than the limit if even the shortest form
+        does not fit.
     """
     whole = tokens.chat(render(trajectory), generation_prompt=False)
     room = limit - reserve_of(limit)
     if len(whole) <= room:
-        return whole
+        return Fitted(whole)
     turns = trajectory.turns
     ends = [
         len(
@@ -58,5 +72,5 @@ def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> tuple[int,
                 render(trajectory, keep_from=dropped), generation_prompt=False
             )
         if len(ids) <= limit or dropped >= len(turns) - 2:
-            return ids
+            return Fitted(ids, dropped)
         dropped += 1

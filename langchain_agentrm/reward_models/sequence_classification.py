@@ -120,14 +120,17 @@ class AgentRM:
         if not trajectories:
             return Batch([])
         with self._lock:
-            ids = [fitted(self.tokens, t, self.max_length) for t in trajectories]
+            texts = [fitted(self.tokens, t, self.max_length) for t in trajectories]
+            ids = [text.ids for text in texts]
             distinct = [i for i in dict.fromkeys(ids) if 0 < len(i) <= self.max_length]
             with torch.inference_mode():
                 values = self._values(distinct) if distinct else []
         known = dict(zip(distinct, values, strict=True))
         scores = [
-            Score.of(known[i]) if i in known else Score(error=self._refusal(t, len(i)))
-            for t, i in zip(trajectories, ids, strict=True)
+            Score.of(known[text.ids], **text.signals)
+            if text.ids in known
+            else Score(error=self._refusal(t, len(text.ids)))
+            for t, text in zip(trajectories, texts, strict=True)
         ]
         usage = Usage(
             requests=len(distinct), input_tokens=sum(len(i) for i in distinct)
