@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV_VLLM := .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
@@ -15,7 +16,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-serve lint fix typing pytest evidence bench docs clean
+.PHONY: help demo test test-serve test-vllm lint fix typing pytest evidence bench docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -32,7 +33,7 @@ $(VENV)/.installed-demo: $(BIN)/python $(METADATA)
 
 $(VENV)/.installed-dev: $(BIN)/python $(METADATA)
 	$(PIP) --upgrade 'pip>=25.1'  # the first that knows --group
-	$(PIP) -e '.[agent,local,openai,proxy,sqlite]' $(INTEGRATIONS) --group dev
+	$(PIP) -e '.[agent,local,openai,proxy,served,sqlite]' $(INTEGRATIONS) --group dev
 	@touch $@ $(VENV)/.installed-demo
 
 demo: $(VENV)/.installed-demo  ## Search a task live with the embedded models
@@ -52,6 +53,11 @@ pytest: $(VENV)/.installed-dev  ## The tests alone
 
 test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another process
 	$(PYTEST) tests integrations -m serve $(ARGS)
+
+# Where it cannot be installed the tests are skipped with the reason; 3 says so.
+test-vllm: $(VENV)/.installed-dev  ## A real vLLM, in an environment of its own
+	@PYTHON=$(PYTHON) tests/vllm/install.sh $(VENV_VLLM) || [ $$? -eq 3 ]
+	$(PYTEST) tests/vllm -m vllm -rs $(ARGS)
 
 fix: $(VENV)/.installed-dev  ## Format, and fix what can be fixed by machine
 	$(BIN)/ruff check --fix .

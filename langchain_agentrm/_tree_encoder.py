@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicCache
 
 from langchain_agentrm._token_tree import Node, TokenTree
 
-__all__ = ["TooLongError", "TreeEncoder"]
+__all__ = ["TooLongError", "TreeEncoder", "out_of_memory"]
 
 _LONE = 64  # from so many tokens on, a new beginning runs alone, by the causal kernel
 _PACK = 256  # new tokens of a row, where what they share is shorter
@@ -251,7 +251,7 @@ class TreeEncoder:
                         self._forward(chunk, causal=causal)
                         new.extend(run for row in chunk for run in row.runs)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or not self._shrink():
+                if not out_of_memory(error) or not self._shrink():
                     raise
         return new
 
@@ -367,7 +367,8 @@ def _slots(end: Node, positions: Sequence[int]) -> list[int]:
     return out
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory did not do, on a GPU or a CPU."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return "allocate memory" in str(error) or "out of memory" in str(error).lower()

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "langchain_agentrm"
 LAYERS = [
     {"types", "errors", "_version"},
     {"budgets", "metrics", "events", "trajectory", "_files", "embedded"},
-    {"_checkpoint", "_prefix", "_tokens"},
+    {"_checkpoint", "_prefix", "_token_tree", "_tokens"},
+    {"_tree_encoder"},
     {"sampling", "search", "reward_models", "environments"},
     # State holds what a search's rounds produce, as channels; search stays pure.
     {"state", "reward_agent"},
@@ -31,6 +32,7 @@ LAYERS = [
 EXCEPTIONS = {
     ("sampling.local", "chat_models._engine"): "the local policy's generator is both",
     ("evaluation", "training"): "it reads what training wrote",
+    ("reward_models.factory", "chat_models.factory"): "a judge is a chat model",
 }
 
 PURE = ["types", "search", "metrics", "budgets"]

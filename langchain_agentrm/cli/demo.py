@@ -38,6 +38,11 @@ ASIDE = "OneRoomS8"
 """Greedy loops there, which flatters every other method: it gets rows of its own."""
 
 
+_EMBEDDED = (
+    " The reward model saw neither these tasks nor any task of the held-out types."
+)
+
+
 class Which(StrEnum):
     """Which groups of task types to run."""
 
@@ -164,7 +169,11 @@ def demo(
         str | None, typer.Option(help="Endpoint of an openai: policy.")
     ] = None,
     reward_model: Annotated[
-        str | None, typer.Option(help="Reward model's folder.")
+        str | None,
+        typer.Option(help="Folder, hub id, vllm:FOLDER or judge:openai:MODEL."),
+    ] = None,
+    reward_url: Annotated[
+        str | None, typer.Option(help="Server of a vllm: or judge: reward model.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes.")] = 2,
     json_file: Annotated[
@@ -177,18 +186,23 @@ def demo(
     """Compare greedy, controls, best-of-N and beams, then draw one search."""
     console = Console()
     factory = registry.get(env)
+    note = "" if reward_model else _EMBEDDED
     policy, reward_model = _defaults(env, policy, reward_model)
     splits = splits_of(factory, split.value)
     tasks = pick_tasks(factory, splits, episodes)
     names = METHODS if methods == "all" else tuple(methods.split(","))
     if "greedy" not in names:
         names = ("greedy", *names)
-    console.print(
-        f"[bold]{env}[/bold]: {len(tasks)} test tasks, seed {seed}. The reward model "
-        "saw neither these tasks nor any task of the held-out types."
-    )
+    console.print(f"[bold]{env}[/bold]: {len(tasks)} test tasks, seed {seed}.{note}")
     plan = Plan(
-        env, tasks, names, policy, reward_model, MethodSettings(seed=seed), base_url
+        env,
+        tasks,
+        names,
+        policy,
+        reward_model,
+        MethodSettings(seed=seed),
+        base_url,
+        reward_url,
     )
     live = _Live(splits, len(tasks))
     began = time.perf_counter()
@@ -201,11 +215,16 @@ def demo(
         records = evaluate(plan, workers=workers, on_chunk=show)
     table = rows({0: records}, splits)
     if json_file is not None:
-        write_json(json_file, _rows(table, seed, reward_model))
+        write_json(json_file, _rows(table, reward_model))
         console.print(f"Rows: {json_file}")
     page = html or Path(tempfile.gettempdir()) / "agentrm-search.html"
     events, _ = run_task(
-        factory, _showpiece(records, tasks), policy, reward_model, base_url=base_url
+        factory,
+        _showpiece(records, tasks),
+        policy,
+        reward_model,
+        base_url=base_url,
+        reward_url=reward_url,
     )
     write_text(page, to_html(build(events)))
     console.print(
@@ -214,12 +233,12 @@ def demo(
     )
 
 
-def _rows(table: Sequence[Row], seed: int, reward_model: str) -> list[dict[str, Any]]:
+def _rows(table: Sequence[Row], reward_model: str) -> list[dict[str, Any]]:
     """Rows with the seed that the models were trained with, where they say so."""
-    trained: int | str = seed
+    trained: int | None = None
     manifest = Path(reward_model) / "manifest.json"
     if manifest.exists():
-        trained = json.loads(manifest.read_text()).get("seed", seed)
+        trained = json.loads(manifest.read_text()).get("seed")
     return [{**r, "training_seed": trained} for r in as_json(table)]
 
 

@@ -20,6 +20,8 @@ _COMMANDS = {
     "demo": "Search a task live with the small models that ship with the package.",
     "run": "Run a policy, plain or with search, over tasks of an environment.",
     "envs": "List the installed environments, or describe one.",
+    "rm": "Inspect reward models, score in bulk, compare backends.",
+    "serve": "Start a server: a reward model behind vLLM.",
     "train": "Train a policy and a reward model, stage by stage.",
 }
 """Each is `app` in the module of its name, a `typer.Typer(add_completion=False)`."""
@@ -28,6 +30,7 @@ _EXTRAS = {
     "accelerate": "train",
     "datasets": "train",
     "fastapi": "proxy",
+    "httpx": "served",
     "langchain": "agent",
     "langchain_openai": "openai",
     "peft": "train",

@@ -18,6 +18,7 @@ from langchain_agentrm.environments import registry
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import UnknownTaskError
 from langchain_agentrm.graphs import create_beam_search, create_best_of_n
+from langchain_agentrm.reward_models.factory import reward_model as make_reward_model
 from langchain_agentrm.trace import build, to_html
 from langchain_agentrm.types import TaskRef
 
@@ -47,6 +48,7 @@ def run_task(
     temperature: float | None = None,
     seed: int = 0,
     base_url: str | None = None,
+    reward_url: str | None = None,
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
     """Run one task through the search graph and collect its events.
@@ -55,7 +57,7 @@ def run_task(
         factory: The environment.
         task: The task.
         policy: Checkpoint folder, or `openai:MODEL`.
-        reward_model: Checkpoint folder.
+        reward_model: Checkpoint folder, hub id, `vllm:FOLDER` or `judge:openai:MODEL`.
         search: `"beam"`, `"best-of-n"` or `"greedy"`.
         w1: Beam width.
         w2: Expansions a beam.
@@ -63,6 +65,7 @@ def run_task(
         temperature: Sampling temperature; by default 1.0, or 0.7 for best-of-N.
         seed: Run seed.
         base_url: Endpoint of an `openai:` policy.
+        reward_url: Server of a `vllm:` or `judge:` reward model.
         on_event: Told each event as it comes.
 
     Returns:
@@ -70,11 +73,9 @@ def run_task(
     """
     from transformers.utils import logging
 
-    from langchain_agentrm.reward_models import AgentRM
-
     logging.disable_progress_bar()
     model = chat_model(policy, base_url=base_url)
-    scorer = AgentRM(reward_model)
+    scorer = make_reward_model(reward_model, base_url=reward_url)
     if search == "beam":
         builder = create_beam_search(
             model,
@@ -133,7 +134,11 @@ def run(
         str | None, typer.Option(help="Endpoint of an openai: policy.")
     ] = None,
     reward_model: Annotated[
-        str | None, typer.Option(help="Reward model's folder.")
+        str | None,
+        typer.Option(help="Folder, hub id, vllm:FOLDER or judge:openai:MODEL."),
+    ] = None,
+    reward_url: Annotated[
+        str | None, typer.Option(help="Server of a vllm: or judge: reward model.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the tree here.")] = None,
 ) -> None:
@@ -157,6 +162,7 @@ def run(
         temperature=temperature,
         seed=seed,
         base_url=base_url,
+        reward_url=reward_url,
         on_event=printer,
     )
     console.print()

@@ -20,7 +20,7 @@ __all__ = ["Plan", "evaluate"]
 CHUNK = 25
 """Tasks in lockstep: enough for full batches, few enough for a table that moves."""
 
-_models: dict[tuple[str, str, str], Any] = {}
+_models: dict[tuple[str | None, ...], Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class Plan:
         tasks: The tasks.
         methods: Names of methods.
         policy: Checkpoint folder, or `openai:MODEL`.
-        reward_model: Checkpoint folder.
+        reward_model: A word that `reward_models.factory.reward_model` knows.
         settings: Temperatures and seed.
         base_url: Endpoint of an `openai:` policy.
+        reward_url: Server of a `vllm:` or `judge:` reward model.
     """
 
     env: str
@@ -44,6 +45,7 @@ class Plan:
     reward_model: str
     settings: MethodSettings = field(default_factory=MethodSettings)
     base_url: str | None = None
+    reward_url: str | None = None
 
 
 def evaluate(
@@ -140,12 +142,13 @@ def _work(plan: Plan, tasks: list[TaskRef]) -> list[Record]:
 
 def _load(plan: Plan) -> tuple[Any, Any]:
     """Models are loaded once a process."""
-    at = (plan.policy, plan.reward_model, plan.base_url or "")
+    at = (plan.policy, plan.base_url, plan.reward_model, plan.reward_url)
     if at not in _models:
         from langchain_agentrm.chat_models.factory import chat_model
         from langchain_agentrm.engine import as_proposer
-        from langchain_agentrm.reward_models import AgentRM
+        from langchain_agentrm.reward_models.factory import reward_model
 
         policy = chat_model(plan.policy, base_url=plan.base_url)
-        _models[at] = (as_proposer(policy), AgentRM(plan.reward_model))
+        scorer = reward_model(plan.reward_model, base_url=plan.reward_url)
+        _models[at] = (as_proposer(policy), scorer)
     return _models[at]  # type: ignore[no-any-return]

@@ -44,6 +44,7 @@ def write_mini_checkpoint(
     hidden: int = 32,
     layers: int = 2,
     context: int = 512,
+    initializer_range: float = 0.3,
 ) -> Path:
     """Write a random Llama with a byte-level tokenizer as a safetensors folder.
 
@@ -55,6 +56,8 @@ def write_mini_checkpoint(
         hidden: Width of the model.
         layers: Number of layers.
         context: Longest text it takes.
+        initializer_range: Spread of the weights; the default tells texts well apart
+            at small sizes.
 
     Returns:
         The folder.
@@ -73,7 +76,7 @@ def write_mini_checkpoint(
         num_key_value_heads=2,
         max_position_embeddings=context,
         tie_word_embeddings=kind == "policy",
-        initializer_range=0.3,
+        initializer_range=initializer_range,
         pad_token_id=pad,
         bos_token_id=None,
         eos_token_id=end,

@@ -72,14 +72,17 @@ def test_every_way_equals_the_model_itself(folder: Path) -> None:
         for way in (kept, tight, padded):
             values = [s.value for s in way.score(step).items]
             assert values == pytest.approx(expected, abs=2e-5)
-    assert kept._encoder.encoded < encoded / 2
-    assert len(tight._encoder.store) * 16 * 2 * 2 * 16 * 4 <= 20_000
+    assert kept.encoded < encoded / 2
+    assert padded.encoded == encoded
+    assert tight.keeps_prefix
+    assert 0 < tight._values.kept_bytes <= 20_000
 
 
 def test_equal_texts_count_once(agent_rm: AgentRM) -> None:
     one = agent_rm.score([path("go")])
     three = agent_rm.score([path("go")] * 3)
-    assert three.usage == one.usage
+    assert three.usage.input_tokens == one.usage.input_tokens
+    assert three.usage.cached_tokens == one.usage.input_tokens
     assert one.usage.input_tokens > 0
     assert one.usage.requests == 1
 
@@ -131,7 +134,7 @@ def test_nan_becomes_an_error(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("no_head", ["score.weight", "model.safetensors", "train"]),
+        ("no_head", ["no reward head", "ImplicitRewardModel", "head="]),
         ("pad_is_eos", ["<|end|>", "one token early"]),
         ("no_tokenizer", ["tokenizer", "trained with"]),
         ("other_serializer", ["agentrm-v0", "agentrm-v1", "agentrm.json"]),
@@ -144,18 +147,35 @@ def test_refused_at_load(tmp_path: Path, broken: Broken, words: list[str]) -> No
     assert all(word in str(error.value) for word in [*words, str(tmp_path)])
 
 
-def test_two_outputs_refused(tmp_path: Path) -> None:
+def test_three_outputs_refused(tmp_path: Path) -> None:
     write_mini_checkpoint(tmp_path, "reward")
     file = tmp_path / "model.safetensors"
     weights = load_file(file)
-    weights["score.weight"] = weights["score.weight"].repeat(2, 1)
+    weights["score.weight"] = weights["score.weight"].repeat(3, 1)
     save_file(weights, file, metadata={"format": "pt"})
     config = json.loads((tmp_path / "config.json").read_text())
-    config["id2label"] = {"0": "a", "1": "b"}
-    config["label2id"] = {"a": 0, "b": 1}
+    config["id2label"] = {"0": "a", "1": "b", "2": "c"}
+    config["label2id"] = {"a": 0, "b": 1, "c": 2}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="has 2 outputs"):
+    with pytest.raises(CheckpointError, match="3 outputs"):
         AgentRM(tmp_path, device="cpu")
+
+
+def test_foreign_padding_does_not_matter(tmp_path: Path) -> None:
+    write_mini_checkpoint(tmp_path, "reward", broken="pad_is_eos")
+    (tmp_path / "agentrm.json").unlink()
+    with pytest.warns(UserWarning, match=r"agentrm\.json is missing"):
+        foreign = AgentRM(tmp_path, device="cpu", keep_prefix=False)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    texts = [path("go"), path("turn left", "open the door")]
+    expected = []
+    for text in texts:
+        ids = foreign.tokens.chat(render(text), generation_prompt=False)
+        with torch.inference_mode():
+            hidden = model.model(torch.tensor([ids])).last_hidden_state[0, -1]
+            expected.append(float(model.score(hidden)))
+    values = [s.value for s in foreign.score(texts).items]
+    assert values == pytest.approx(expected, abs=2e-5)
 
 
 def test_pickled_weights_refused(tmp_path: Path) -> None:
