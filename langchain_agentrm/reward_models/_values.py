@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from langchain_agentrm._tree_encoder import TooLongError, TreeEncoder, out_of_memory
-from langchain_agentrm.reward_models._loading import Loaded
+from langchain_agentrm.reward_models._checkpoint.loading import Loaded
 
 __all__ = ["PaddedValues", "TreeValues", "Values"]
 

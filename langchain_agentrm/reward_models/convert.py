@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 
 from langchain_agentrm._files import write_json
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
-from langchain_agentrm.reward_models._detect import is_head_key
-from langchain_agentrm.reward_models._heads import read_tensors
-from langchain_agentrm.reward_models._loading import load_reward_model
-from langchain_agentrm.reward_models._native import classifier_of
-from langchain_agentrm.reward_models._sources import TOKENIZER_FILES
+from langchain_agentrm.reward_models._checkpoint.detect import is_head_key
+from langchain_agentrm.reward_models._checkpoint.heads import read_tensors
+from langchain_agentrm.reward_models._checkpoint.loading import load_reward_model
+from langchain_agentrm.reward_models._checkpoint.native import classifier_of
+from langchain_agentrm.reward_models._checkpoint.sources import TOKENIZER_FILES
 from langchain_agentrm.reward_models.layout import Kind, Layout
 
 __all__ = ["convert"]

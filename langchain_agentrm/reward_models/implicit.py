@@ -13,10 +13,10 @@ import torch
 from langchain_agentrm._checkpoint import placement
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.reward_models._implicit_load import load_pair
-from langchain_agentrm.reward_models._implicit_logprobs import LogProbs
-from langchain_agentrm.reward_models._implicit_probe import probe
-from langchain_agentrm.reward_models._implicit_steps import (
+from langchain_agentrm.reward_models._implicit.load import load_pair
+from langchain_agentrm.reward_models._implicit.logprobs import LogProbs
+from langchain_agentrm.reward_models._implicit.probe import probe
+from langchain_agentrm.reward_models._implicit.steps import (
     Ask,
     ReadOut,
     StepRewards,
@@ -77,8 +77,8 @@ class ImplicitRewardModel:
             max_length: Longest text; the shorter context of the two where None.
             batch_tokens: Tokens of one forward pass, padding included.
             prefix_bytes: Bound of the keys and values that both models keep, together;
-                0 to keep none. Without effect for models with sliding windows or
-                recurrent layers, which read each text whole.
+                0 to keep none. A text that alone is beyond it is read whole, as are
+                all texts of models with sliding windows or recurrent layers.
 
         Raises:
             CheckpointError: If a part is missing, the models read a conversation

@@ -14,26 +14,26 @@ from pydantic import SecretStr
 
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._edges import Edges
-from langchain_agentrm.reward_models._http import Conversation, Together, Work
-from langchain_agentrm.reward_models._implicit_client import (
+from langchain_agentrm.reward_models._implicit.client import (
     BLAMES_INPUT,
     Answers,
     CompletionsClient,
     Terms,
 )
-from langchain_agentrm.reward_models._implicit_completions import Row
-from langchain_agentrm.reward_models._implicit_probe import check_template, probe
-from langchain_agentrm.reward_models._implicit_steps import (
+from langchain_agentrm.reward_models._implicit.completions import Row
+from langchain_agentrm.reward_models._implicit.probe import check_template, probe
+from langchain_agentrm.reward_models._implicit.steps import (
     Ask,
     Plan,
     ReadOut,
     StepRewards,
     comparable_of,
 )
-from langchain_agentrm.reward_models._pooling_checks import Probes
-from langchain_agentrm.reward_models._remote_tokens import load_tokens
-from langchain_agentrm.reward_models._replicas import Replicas
+from langchain_agentrm.reward_models._remote.checks import Probes
+from langchain_agentrm.reward_models._remote.edges import Edges
+from langchain_agentrm.reward_models._remote.http import Conversation, Together, Work
+from langchain_agentrm.reward_models._remote.replicas import Replicas
+from langchain_agentrm.reward_models._remote.tokens import load_tokens
 from langchain_agentrm.reward_models.base import Comparable, checked
 from langchain_agentrm.trajectory import Trajectory, render
 from langchain_agentrm.types import Batch, Score

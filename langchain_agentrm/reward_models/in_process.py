@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.reward_models._heads import Aggregation, aggregate
-from langchain_agentrm.reward_models._loading import (
+from langchain_agentrm.reward_models._checkpoint.heads import Aggregation, aggregate
+from langchain_agentrm.reward_models._checkpoint.loading import (
     check_padding,
     check_serializer,
     load_reward_model,
 )
-from langchain_agentrm.reward_models._steps import StepTokens, tokens_for
+from langchain_agentrm.reward_models._checkpoint.steps import StepTokens, tokens_for
 from langchain_agentrm.reward_models._texts import fitted
 from langchain_agentrm.reward_models._values import PaddedValues, TreeValues, Values
 from langchain_agentrm.reward_models.base import Comparable, checked

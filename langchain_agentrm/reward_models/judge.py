@@ -21,7 +21,7 @@ from langchain_agentrm.errors import (
     is_retryable,
 )
 from langchain_agentrm.reward_models._groups import content_of, groups_of
-from langchain_agentrm.reward_models._judge_count import (
+from langchain_agentrm.reward_models._judging.count import (
     Ballot,
     Tiers,
     duels,
@@ -29,13 +29,13 @@ from langchain_agentrm.reward_models._judge_count import (
     pairs_of,
     rankings,
 )
-from langchain_agentrm.reward_models._judge_parse import (
+from langchain_agentrm.reward_models._judging.parse import (
     UnreadableAnswerError,
     read_better,
     read_grade,
     read_ranking,
 )
-from langchain_agentrm.reward_models._judge_prompts import (
+from langchain_agentrm.reward_models._judging.prompts import (
     CRITERIA,
     PROMPT_VERSION,
     Form,

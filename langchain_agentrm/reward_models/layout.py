@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._adapter import (
+from langchain_agentrm.reward_models._checkpoint.adapter import (
     adapter_tensors,
     base_folder,
     is_adapter,
 )
-from langchain_agentrm.reward_models._detect import (
+from langchain_agentrm.reward_models._checkpoint.detect import (
     TOKENIZER_OPTION,
     Found,
     Kind,
@@ -24,19 +24,19 @@ from langchain_agentrm.reward_models._detect import (
     head_from_file,
     headless,
 )
-from langchain_agentrm.reward_models._native import (
+from langchain_agentrm.reward_models._checkpoint.native import (
     Attention,
     attention_of,
     context_of,
     native_config,
     width_of,
 )
-from langchain_agentrm.reward_models._sources import (
+from langchain_agentrm.reward_models._checkpoint.sources import (
     find_folder,
     has_tokenizer,
     read_object,
 )
-from langchain_agentrm.reward_models._weights import (
+from langchain_agentrm.reward_models._checkpoint.weights import (
     Tensor,
     dtype_of,
     parameters,

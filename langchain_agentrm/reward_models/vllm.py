@@ -12,17 +12,17 @@ from typing import Self
 from pydantic import SecretStr
 
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._edges import Edges
-from langchain_agentrm.reward_models._http import Conversation, Together, Work
-from langchain_agentrm.reward_models._pooling import Text, packed
-from langchain_agentrm.reward_models._pooling_checks import probes_of
-from langchain_agentrm.reward_models._pooling_client import (
+from langchain_agentrm.reward_models._remote.checks import probes_of
+from langchain_agentrm.reward_models._remote.client import (
     HEALTH_SECONDS,
     Outcome,
     PoolingClient,
 )
-from langchain_agentrm.reward_models._remote_tokens import is_regression, load_tokens
-from langchain_agentrm.reward_models._replicas import AllDownError, Replicas
+from langchain_agentrm.reward_models._remote.edges import Edges
+from langchain_agentrm.reward_models._remote.http import Conversation, Together, Work
+from langchain_agentrm.reward_models._remote.pooling import Text, packed
+from langchain_agentrm.reward_models._remote.replicas import AllDownError, Replicas
+from langchain_agentrm.reward_models._remote.tokens import is_regression, load_tokens
 from langchain_agentrm.reward_models._texts import Fitted, fitted
 from langchain_agentrm.reward_models.base import Comparable, checked
 from langchain_agentrm.trajectory import Trajectory

@@ -15,9 +15,9 @@ from langchain_agentrm._checkpoint import load_tokenizer
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
 from langchain_agentrm.reward_models._texts import fitted
-from langchain_agentrm.reward_models._vllm_folder import servable
-from langchain_agentrm.reward_models._vllm_process import Engine
-from langchain_agentrm.reward_models._vllm_python import find_vllm
+from langchain_agentrm.reward_models._vllm.folder import servable
+from langchain_agentrm.reward_models._vllm.process import Engine
+from langchain_agentrm.reward_models._vllm.python import find_vllm
 from langchain_agentrm.reward_models.base import Comparable, checked
 from langchain_agentrm.reward_models.layout import Kind
 from langchain_agentrm.trajectory import SERIALIZER, Trajectory

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._vllm_folder import Servable, servable
-from langchain_agentrm.reward_models._vllm_python import (
+from langchain_agentrm.reward_models._vllm.folder import Servable, servable
+from langchain_agentrm.reward_models._vllm.python import (
     VLLMPython,
     explain,
     find_vllm,

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification
 
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
 from langchain_agentrm.reward_models import convert as module
-from langchain_agentrm.reward_models._loading import load_reward_model
+from langchain_agentrm.reward_models._checkpoint.loading import load_reward_model
 from langchain_agentrm.reward_models.convert import convert
 from langchain_agentrm.reward_models.layout import Kind, Layout, read_layout
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._heads import Aggregation, Head, aggregate
+from langchain_agentrm.reward_models._checkpoint.heads import (
+    Aggregation,
+    Head,
+    aggregate,
+)
 from langchain_agentrm.reward_models.layout import read_layout
 from tests.reward_models import layouts
 

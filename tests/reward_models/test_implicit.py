@@ -126,7 +126,7 @@ def test_every_way_equals_the_whole_sequence(
 def test_any_search_in_any_order_equals_cold_and_alone(
     policy: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = "langchain_agentrm.reward_models._implicit_logprobs"
+    module = "langchain_agentrm.reward_models._implicit.logprobs"
     monkeypatch.setattr(f"{module}._POSITIONS", 40)
     monkeypatch.setattr(f"{module}._LOGITS", 260 * 7)
     draw = random.Random(0)
@@ -484,7 +484,8 @@ def test_a_template_without_a_system_role(
     template = CHAT_TEMPLATE.replace(
         "{%- for m in messages -%}",
         "{%- for m in messages -%}"
-        "{%- if m['role'] == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}",
+        "{%- if m['role'] == 'system' -%}"
+        "{{ raise_exception('no system') }}{%- endif -%}",
     )
     one = retemplated(policy, tmp_path / "one", template)
     other = retemplated(reference, tmp_path / "other", template)
@@ -543,7 +544,7 @@ def test_a_body_that_does_not_share_is_found_at_load(
     policy: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "langchain_agentrm.reward_models._implicit_logprobs.can_keep_prefix",
+        "langchain_agentrm.reward_models._implicit.logprobs.can_keep_prefix",
         lambda config: True,
     )
     one = other_architecture(policy.parent / "window-one", policy, "mistral")
@@ -557,7 +558,7 @@ def test_a_head_that_is_not_all_is_found_at_load(
     policy: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "langchain_agentrm.reward_models._implicit_logprobs.LogProbs._scaled",
+        "langchain_agentrm.reward_models._implicit.logprobs.LogProbs._scaled",
         lambda self, logits: logits,
     )
     one = other_architecture(policy.parent / "cap-one", policy, "gemma2")

@@ -12,7 +12,7 @@ from langchain_agentrm.errors import (
     ConfigurationError,
     RewardModelError,
 )
-from langchain_agentrm.reward_models import _implicit_client
+from langchain_agentrm.reward_models._implicit import client as _implicit_client
 from langchain_agentrm.reward_models.implicit import ImplicitRewardModel
 from langchain_agentrm.reward_models.implicit_served import ServedImplicitRewardModel
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint
@@ -48,7 +48,9 @@ def pair(servers: Pair) -> Iterator[Pair]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_implicit_client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr("langchain_agentrm.reward_models._replicas.FIRST_REST", 0.01)
+    monkeypatch.setattr(
+        "langchain_agentrm.reward_models._remote.replicas.FIRST_REST", 0.01
+    )
 
 
 @pytest.fixture

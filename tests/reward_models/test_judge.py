@@ -17,7 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_agentrm import create_beam_search
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._judge_parse import (
+from langchain_agentrm.reward_models._judging.parse import (
     UnreadableAnswerError,
     read_better,
     read_grade,

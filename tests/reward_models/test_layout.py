@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from langchain_agentrm._prefix import can_keep_prefix
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._native import (
+from langchain_agentrm.reward_models._checkpoint.native import (
     attention_of,
     context_of,
     native_config,

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._loading import (
+from langchain_agentrm.reward_models._checkpoint.loading import (
     Loaded,
     check_padding,
     check_serializer,

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from langchain_agentrm.errors import ConfigurationError, is_retryable
-from langchain_agentrm.reward_models import _replicas
-from langchain_agentrm.reward_models._replicas import AllDownError, Replicas
+from langchain_agentrm.reward_models._remote import replicas as _replicas
+from langchain_agentrm.reward_models._remote.replicas import AllDownError, Replicas
 
 URLS = ["http://a:1", "http://b:1", "http://c:1"]
 

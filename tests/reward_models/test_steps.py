@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
-from langchain_agentrm.reward_models._steps import (
+from langchain_agentrm.reward_models._checkpoint.steps import (
     StepTokens,
     mark_steps,
     step_positions,

@@ -20,8 +20,10 @@ from langchain_agentrm.errors import (
     RewardModelError,
     is_retryable,
 )
-from langchain_agentrm.reward_models import AgentRM, _pooling_client, _replicas
-from langchain_agentrm.reward_models._remote_tokens import load_tokens
+from langchain_agentrm.reward_models import AgentRM
+from langchain_agentrm.reward_models._remote import client as _pooling_client
+from langchain_agentrm.reward_models._remote import replicas as _replicas
+from langchain_agentrm.reward_models._remote.tokens import load_tokens
 from langchain_agentrm.reward_models.base import RewardModel
 from langchain_agentrm.reward_models.vllm import VLLMRewardModel
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from langchain_agentrm.errors import RewardModelError
-from langchain_agentrm.reward_models._vllm_python import explain
+from langchain_agentrm.reward_models._vllm.python import explain
 from langchain_agentrm.serving._supervisor import Patience, Supervisor, healthy
 from langchain_agentrm.serving.vllm import free_port
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from langchain_agentrm.cli.serve import app, connection
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
-from langchain_agentrm.reward_models import _vllm_python
-from langchain_agentrm.reward_models._vllm_python import VLLMPython, find_vllm
+from langchain_agentrm.reward_models._vllm import python as _vllm_python
+from langchain_agentrm.reward_models._vllm.python import VLLMPython, find_vllm
 from langchain_agentrm.serving import vllm as served
 from langchain_agentrm.serving.vllm import VLLMServer, command_line, free_port
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint

@@ -17,7 +17,7 @@ from langchain_agentrm.errors import (
     RewardModelError,
 )
 from langchain_agentrm.reward_models import vllm_engine
-from langchain_agentrm.reward_models._vllm_python import find_vllm
+from langchain_agentrm.reward_models._vllm.python import find_vllm
 from langchain_agentrm.reward_models.vllm_engine import VLLMEngineRewardModel
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint
 from langchain_agentrm.testing.reward_model import RewardModelConformance

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._vllm_heads import CPU_WIDTHS, head_width, widen
+from langchain_agentrm.reward_models._vllm.heads import CPU_WIDTHS, head_width, widen
 from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint
 
 SHAPE = {

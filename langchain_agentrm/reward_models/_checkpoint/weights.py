@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._sources import read_object
+from langchain_agentrm.reward_models._checkpoint.sources import read_object
 
 __all__ = ["Tensor", "dtype_of", "parameters", "read_header", "read_weights"]
 

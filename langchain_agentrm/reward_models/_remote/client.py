@@ -24,27 +24,27 @@ from langchain_agentrm.errors import (
     ConfigurationError,
     is_retryable,
 )
-from langchain_agentrm.reward_models._http import (
+from langchain_agentrm.reward_models._remote.checks import (
+    Probes,
+    find_model,
+    raw_switch,
+    same_template,
+)
+from langchain_agentrm.reward_models._remote.http import (
     Call,
     Conversation,
     Reply,
     ServerFailureError,
     retried,
 )
-from langchain_agentrm.reward_models._pooling import (
+from langchain_agentrm.reward_models._remote.pooling import (
     Answer,
     Ids,
     Request,
     answer_of,
     pooling_body,
 )
-from langchain_agentrm.reward_models._pooling_checks import (
-    Probes,
-    find_model,
-    raw_switch,
-    same_template,
-)
-from langchain_agentrm.reward_models._replicas import (
+from langchain_agentrm.reward_models._remote.replicas import (
     AllDownError,
     Choice,
     Replica,

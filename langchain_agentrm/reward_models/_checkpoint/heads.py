@@ -10,8 +10,8 @@ from safetensors import safe_open
 from torch import nn
 
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
-from langchain_agentrm.reward_models._detect import Kind, Read
-from langchain_agentrm.reward_models._weights import Tensor
+from langchain_agentrm.reward_models._checkpoint.detect import Kind, Read
+from langchain_agentrm.reward_models._checkpoint.weights import Tensor
 from langchain_agentrm.reward_models.layout import Layout
 
 __all__ = ["Aggregation", "Head", "aggregate", "read_tensors"]

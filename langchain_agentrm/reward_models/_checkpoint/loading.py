@@ -14,10 +14,10 @@ from transformers.utils import logging as library_log
 
 from langchain_agentrm._checkpoint import load_tokenizer, placement, turn_ends
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._detect import is_head_key
-from langchain_agentrm.reward_models._heads import Head
-from langchain_agentrm.reward_models._lora import merged
-from langchain_agentrm.reward_models._native import native_config
+from langchain_agentrm.reward_models._checkpoint.detect import is_head_key
+from langchain_agentrm.reward_models._checkpoint.heads import Head
+from langchain_agentrm.reward_models._checkpoint.lora import merged
+from langchain_agentrm.reward_models._checkpoint.native import native_config
 from langchain_agentrm.reward_models.layout import Kind, Layout
 from langchain_agentrm.trajectory import SERIALIZER
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_agentrm.reward_models._http import Reply, ServerFailureError
+from langchain_agentrm.reward_models._remote.http import Reply, ServerFailureError
 
 __all__ = ["Answer", "Ids", "Request", "Text", "answer_of", "packed", "pooling_body"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._detect import is_head_key
-from langchain_agentrm.reward_models._sources import find_folder, read_object
-from langchain_agentrm.reward_models._weights import Tensor, read_header
+from langchain_agentrm.reward_models._checkpoint.detect import is_head_key
+from langchain_agentrm.reward_models._checkpoint.sources import find_folder, read_object
+from langchain_agentrm.reward_models._checkpoint.weights import Tensor, read_header
 
 __all__ = ["ADAPTER_WEIGHTS", "adapter_tensors", "base_folder", "is_adapter"]
 

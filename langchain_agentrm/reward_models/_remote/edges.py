@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from langchain_agentrm.errors import AgentRMError
-from langchain_agentrm.reward_models._http import (
+from langchain_agentrm.reward_models._remote.http import (
     Call,
     Conversation,
     Effect,

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._adapter import ADAPTER_WEIGHTS
+from langchain_agentrm.reward_models._checkpoint.adapter import ADAPTER_WEIGHTS
 from langchain_agentrm.reward_models.layout import Layout
 
 __all__ = ["merged"]

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from langchain_agentrm.errors import RewardModelError
-from langchain_agentrm.reward_models._vllm_python import VLLMPython, explain, tail
+from langchain_agentrm.reward_models._vllm.python import VLLMPython, explain, tail
 
 __all__ = ["Engine"]
 
-_CHILD = Path(__file__).with_name("_vllm_child.py")
+_CHILD = Path(__file__).with_name("child.py")
 _STOP_SECONDS = 10.0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._weights import Tensor, read_header
+from langchain_agentrm.reward_models._checkpoint.weights import Tensor, read_header
 
 __all__ = [
     "HEAD_OPTION",

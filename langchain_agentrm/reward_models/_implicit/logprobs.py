@@ -13,8 +13,8 @@ import torch
 from langchain_agentrm._prefix import can_keep_prefix
 from langchain_agentrm._tree_encoder import TooLongError, TreeEncoder
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.reward_models._implicit_load import Causal
-from langchain_agentrm.reward_models._implicit_steps import Ask, Ids
+from langchain_agentrm.reward_models._implicit.load import Causal
+from langchain_agentrm.reward_models._implicit.steps import Ask, Ids
 
 __all__ = ["LogProbs"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_agentrm._files import read_json
-from langchain_agentrm.reward_models._vllm_heads import CPU_WIDTHS, head_width, widen
+from langchain_agentrm.reward_models._vllm.heads import CPU_WIDTHS, head_width, widen
 
 if TYPE_CHECKING:
     from langchain_agentrm.reward_models.layout import Layout

@@ -14,15 +14,7 @@ from langchain_agentrm.errors import (
     ConfigurationError,
     RewardModelError,
 )
-from langchain_agentrm.reward_models._http import (
-    Call,
-    Conversation,
-    Reply,
-    ServerFailureError,
-    Together,
-    retried,
-)
-from langchain_agentrm.reward_models._implicit_completions import (
+from langchain_agentrm.reward_models._implicit.completions import (
     FORMS,
     Form,
     PromptLogProbs,
@@ -30,13 +22,25 @@ from langchain_agentrm.reward_models._implicit_completions import (
     completions_body,
     prompt_log_probs,
 )
-from langchain_agentrm.reward_models._implicit_steps import Ids
-from langchain_agentrm.reward_models._pooling_checks import (
+from langchain_agentrm.reward_models._implicit.steps import Ids
+from langchain_agentrm.reward_models._remote.checks import (
     Probes,
     find_model,
     same_template,
 )
-from langchain_agentrm.reward_models._replicas import AllDownError, Replica, Replicas
+from langchain_agentrm.reward_models._remote.http import (
+    Call,
+    Conversation,
+    Reply,
+    ServerFailureError,
+    Together,
+    retried,
+)
+from langchain_agentrm.reward_models._remote.replicas import (
+    AllDownError,
+    Replica,
+    Replicas,
+)
 from langchain_agentrm.types import Usage
 
 __all__ = ["BLAMES_INPUT", "Answers", "CompletionsClient", "Terms"]

@@ -16,19 +16,19 @@ from transformers import AutoModelForCausalLM
 from langchain_agentrm._checkpoint import checked_folder, load_tokenizer
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
-from langchain_agentrm.reward_models._adapter import (
+from langchain_agentrm.reward_models._checkpoint.adapter import (
     ADAPTER_WEIGHTS,
     base_folder,
     is_adapter,
 )
-from langchain_agentrm.reward_models._implicit_probe import (
-    check_same_tokens,
-    check_template,
-)
-from langchain_agentrm.reward_models._sources import (
+from langchain_agentrm.reward_models._checkpoint.sources import (
     find_folder,
     has_tokenizer,
     read_object,
+)
+from langchain_agentrm.reward_models._implicit.probe import (
+    check_same_tokens,
+    check_template,
 )
 from langchain_agentrm.trajectory import SERIALIZER
 

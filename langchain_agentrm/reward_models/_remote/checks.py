@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
-from langchain_agentrm.reward_models._http import (
+from langchain_agentrm.reward_models._remote.http import (
     Call,
     Conversation,
     Reply,
     ServerFailureError,
 )
-from langchain_agentrm.reward_models._pooling import (
+from langchain_agentrm.reward_models._remote.pooling import (
     Answer,
     Ids,
     answer_of,
     pooling_body,
 )
-from langchain_agentrm.reward_models._replicas import Replica
+from langchain_agentrm.reward_models._remote.replicas import Replica
 from langchain_agentrm.trajectory import Trajectory, Turn, render
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_agentrm.reward_models._http import Reply, ServerFailureError
-from langchain_agentrm.reward_models._implicit_steps import Ids
+from langchain_agentrm.reward_models._implicit.steps import Ids
+from langchain_agentrm.reward_models._remote.http import Reply, ServerFailureError
 from langchain_agentrm.types import Usage
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Reading published reward models: what is there, its head, its loading."""

@@ -1,0 +1,1 @@
+"""Log-probabilities of a policy's steps beside its reference's."""

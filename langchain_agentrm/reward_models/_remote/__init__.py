@@ -1,0 +1,1 @@
+"""Servers of scores: connections, retries, replicas, and what goes over the wire."""

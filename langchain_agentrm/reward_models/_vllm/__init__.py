@@ -1,0 +1,1 @@
+"""Running vLLM from the Python that holds it."""
