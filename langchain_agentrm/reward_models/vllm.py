@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -214,25 +215,31 @@ class VLLMRewardModel:
         terms = yield from self._client.meet(_affinity(trajectories[0]))
         limit = terms.limit
         texts: list[Fitted] = yield Work(lambda: self._fitted(trajectories, limit))
-        requests = packed(
-            (
-                Text(text.ids, _affinity(t), t.group)
-                for t, text in zip(trajectories, texts, strict=True)
-                if 0 < len(text.ids) <= limit
-            ),
-            self._request_tokens,
-            self._client.replicas.home,
-        )
-        outcomes: list[Outcome] = yield Together(
-            [self._client.ask(r) for r in requests]
-        )
-        whole = sum(outcomes, Outcome())
+        asked = [
+            Text(text.ids, _affinity(t), t.group)
+            for t, text in zip(trajectories, texts, strict=True)
+            if 0 < len(text.ids) <= limit
+        ]
+        whole = yield from self._ask(asked)
         self._raise_if_nothing_came(whole)
+        # A text whose value is not finite can spoil the next one on a server whose
+        # kernels read blocks that it left behind; asked apart, that one is right.
+        spoilt = [t for t in asked if not math.isfinite(whole.values.get(t.ids, 0.0))]
+        if spoilt:
+            whole += yield from self._ask(spoilt)
         scores = [
             self._one(t, text, whole, limit)
             for t, text in zip(trajectories, texts, strict=True)
         ]
         return checked(trajectories, Batch(scores, whole.usage))
+
+    def _ask(self, texts: Sequence[Text]) -> Conversation[Outcome]:
+        home = self._client.replicas.home
+        requests = packed(texts, self._request_tokens, home)
+        outcomes: list[Outcome] = yield Together(
+            [self._client.ask(r) for r in requests]
+        )
+        return sum(outcomes, Outcome())
 
     def _fitted(self, trajectories: Sequence[Trajectory], limit: int) -> list[Fitted]:
         with self._reading:

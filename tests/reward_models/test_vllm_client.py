@@ -246,10 +246,24 @@ def test_nan_is_one_candidates_error(
     asked = step(4)
     with client(server, folder) as model:
         way(model, asked)
-        server.does.faults = [Fault(kind)]
+        server.does.faults = [Fault(kind), Fault(kind)]
         bad, *fine = way(model, asked).items
     assert [s.value for s in fine] == pytest.approx(expected(folder, asked)[1:])
     assert bad.error == "the reward model returned nan"
+
+
+def test_nan_is_asked_for_once_more(
+    server: PoolingServer, folder: Path, way: Any
+) -> None:
+    asked = step(4)
+    with client(server, folder) as model:
+        way(model, asked)
+        before = len(server.pooled)
+        server.does.faults = [Fault("nan")]
+        batch = way(model, asked)
+        assert [len(b["input"]) for b in server.pooled[before:]] == [4, 1]
+    assert values(batch) == pytest.approx(expected(folder, asked))
+    assert batch.usage.requests == 2
 
 
 @pytest.mark.parametrize(
