@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-serve test-vllm lint fix typing pytest evidence bench docs clean
+.PHONY: help demo test test-kills test-serve test-slow test-vllm lint fix typing pytest evidence bench docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -51,6 +51,9 @@ typing: $(VENV)/.installed-dev  ## Static types
 pytest: $(VENV)/.installed-dev  ## The tests alone
 	$(PYTEST) tests integrations $(ARGS)
 
+test-kills: $(VENV)/.installed-dev  ## 50 searches killed at random moments
+	$(PYTEST) tests/faults/test_fifty_kills.py -m "kills or not kills" $(ARGS)
+
 test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another process
 	$(PYTEST) tests integrations -m serve $(ARGS)
 
@@ -58,6 +61,9 @@ test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another pro
 test-vllm: $(VENV)/.installed-dev  ## A real vLLM, in an environment of its own
 	@PYTHON=$(PYTHON) tests/vllm/install.sh $(VENV_VLLM) || [ $$? -eq 3 ]
 	$(PYTEST) tests/vllm -m vllm -rs $(ARGS)
+
+test-slow: $(VENV)/.installed-dev  ## Tests that take their time, such as a compiler's
+	$(PYTEST) tests integrations -m slow $(ARGS)
 
 fix: $(VENV)/.installed-dev  ## Format, and fix what can be fixed by machine
 	$(BIN)/ruff check --fix .

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -62,6 +63,7 @@ class AgentRM:
         dtype: str | None = None,
         max_length: int | None = None,
         batch_tokens: int = 8192,
+        compile: bool = False,
         keep_prefix: bool = True,
         prefix_bytes: int = 1 << 30,
         step_token: str | None = None,
@@ -82,6 +84,8 @@ class AgentRM:
             max_length: Longest text; the model's context where None.
             batch_tokens: Tokens of one forward pass, padding included; halved by
                 itself where memory does not do.
+            compile: Compile the body with `torch.compile`: seconds to minutes at the
+                first calls, 10 to 20 % less time after them (measured on a CPU).
             keep_prefix: Encode what texts share once, and keep it for later calls.
             prefix_bytes: Bound of what is kept, in bytes of keys and values.
             step_token: Text that ends a step, for a model of steps.
@@ -110,6 +114,8 @@ class AgentRM:
             )
             raise ConfigurationError(msg, remedy="Use positive numbers, or leave out.")
         model = load_reward_model(self.layout, device=device, dtype=dtype)
+        if compile and model.whole is None:
+            model = replace(model, body=torch.compile(model.body, dynamic=True))
         if self.layout.serializer is not None:
             # Here values are read at known lengths whatever the padding; but one of our
             # own that pads so was not trained as it is to be scored.

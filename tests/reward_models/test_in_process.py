@@ -228,6 +228,17 @@ def test_sliding_windows_are_encoded_whole(tmp_path: Path, folder: Path) -> None
     assert abs((full[0].value or 0) - (many[-3] or 0)) > 1e-3
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_equals_not_compiled(folder: Path, agent_rm: AgentRM) -> None:
+    compiled = AgentRM(folder, device="cpu", compile=True)
+    assert compiled.keeps_prefix
+    for step in search(4):
+        expected = [s.value for s in agent_rm.score(step).items]
+        values = [s.value for s in compiled.score(step).items]
+        assert values == pytest.approx(expected, abs=2e-5)
+
+
 def test_many_threads(agent_rm: AgentRM) -> None:
     steps = search(5)
     expected = [[s.value for s in agent_rm.score(step).items] for step in steps]
