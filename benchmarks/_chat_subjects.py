@@ -26,17 +26,21 @@ def quality(text: str) -> float:
     return float(text.rsplit(maxsplit=1)[-1])
 
 
-def _chat(url: str) -> ChatOpenAI:
+def chat(url: str) -> ChatOpenAI:
+    """Make the policy that all of LangChain's subjects use."""
     return ChatOpenAI(model="fake", base_url=url, api_key="none", temperature=1.0)  # type: ignore[arg-type]
 
 
-def _scores(trajectories: Sequence[Trajectory]) -> list[float]:
+def scores(trajectories: Sequence[Trajectory]) -> list[float]:
+    """Score by the text alone, at no cost."""
     return [quality(t.turns[-1].action) for t in trajectories]
 
 
-def _on(
+def on(
     loop: asyncio.AbstractEventLoop, step: Callable[[str], Awaitable[Any]]
 ) -> Subject:
+    """Run an async step on a loop that stays."""
+
     async def run(tag: str) -> Any:
         return await step(tag)
 
@@ -45,28 +49,28 @@ def _on(
 
 def root_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Subject]:
     """Make the subjects that choose one of `n` candidates in one state."""
-    plain = _chat(url)
+    plain = chat(url)
 
     async def langchain(tag: str) -> str:
         result = await plain.agenerate([[HumanMessage(f"question {tag}")]], n=n)
         return max((g.text for g in result.generations[0]), key=quality)
 
-    selector = AgentRMSelector(_chat(url), FunctionRewardModel(_scores), expansions=n)
+    selector = AgentRMSelector(chat(url), FunctionRewardModel(scores), expansions=n)
 
     async def agentrm(tag: str) -> Any:
         return await selector.ainvoke({"messages": [HumanMessage(f"question {tag}")]})
 
     subjects = {
-        "LangChain, n=": _on(loop, langchain),
-        "AgentRM": _on(loop, agentrm),
-        "bare HTTP, n=": _bare(url, n),
+        "LangChain, n=": on(loop, langchain),
+        "AgentRM": on(loop, agentrm),
+        "bare HTTP, n=": bare(url, n),
     }
     if importlib.util.find_spec("its_hub") is not None:
-        subjects["its_hub"] = _its_hub(url, n)
+        subjects["its_hub"] = its_hub(url, n)
     return subjects
 
 
-def _bare(url: str, n: int) -> Subject:
+def bare(url: str, n: int) -> Subject:
     """The floor: one kept connection, one request, the answer's texts."""
     server = urlsplit(url)
     connection = HTTPConnection(server.hostname or "", server.port)
@@ -83,7 +87,8 @@ def _bare(url: str, n: int) -> Subject:
     return step
 
 
-def _its_hub(url: str, n: int) -> Subject:
+def its_hub(url: str, n: int) -> Subject:
+    """its_hub's best-of-N over its own client, one request a candidate."""
     from its_hub import (
         AbstractOutcomeRewardModel,
         BestOfN,
@@ -106,7 +111,7 @@ def _its_hub(url: str, n: int) -> Subject:
 
 def beam_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Subject]:
     """Make the subjects that expand four beams by `n / 4` candidates each."""
-    plain = _chat(url)
+    plain = chat(url)
 
     async def langchain(tag: str) -> list[str]:
         prompts = [
@@ -122,8 +127,8 @@ def beam_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Su
         return sorted(texts, key=quality)[-WIDTH:]
 
     selector = AgentRMSelector(
-        _chat(url),
-        FunctionRewardModel(_scores),
+        chat(url),
+        FunctionRewardModel(scores),
         beam_width=WIDTH,
         expansions=n // WIDTH,
         next_node="step",
@@ -143,4 +148,4 @@ def beam_step(url: str, n: int, loop: asyncio.AbstractEventLoop) -> dict[str, Su
         del tag
         return await selector.ainvoke(state)
 
-    return {"LangChain, n=": _on(loop, langchain), "AgentRM": _on(loop, agentrm)}
+    return {"LangChain, n=": on(loop, langchain), "AgentRM": on(loop, agentrm)}
