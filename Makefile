@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM := .venv-vllm
+VENV_STUDIO := .venv-studio
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
@@ -16,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kills test-serve test-slow test-vllm lint fix typing pytest evidence bench docs clean
+.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence bench bench-surfaces bench-scoring ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -57,6 +58,16 @@ test-kills: $(VENV)/.installed-dev  ## 50 searches killed at random moments
 test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another process
 	$(PYTEST) tests integrations -m serve $(ARGS)
 
+test-soak: $(VENV)/.installed-dev  ## 5,000 requests to the proxy, with faults
+	$(PYTEST) tests/serving -m soak $(ARGS)
+
+test-studio: $(VENV)/.installed-dev  ## The example graphs under `langgraph dev`
+	@test -x $(VENV_STUDIO)/bin/langgraph || { $(PYTHON) -m venv $(VENV_STUDIO) && \
+	  $(VENV_STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[agent,openai]' 'langgraph-cli[inmem]>=0.4'; }
+	LANGGRAPH_CLI=$(CURDIR)/$(VENV_STUDIO)/bin/langgraph \
+	  $(PYTEST) tests/examples/test_studio.py $(ARGS)
+
 # Where it cannot be installed the tests are skipped with the reason; 3 says so.
 test-vllm: $(VENV)/.installed-dev  ## A real vLLM, in an environment of its own
 	@PYTHON=$(PYTHON) tests/vllm/install.sh $(VENV_VLLM) || [ $$? -eq 3 ]
@@ -72,8 +83,17 @@ fix: $(VENV)/.installed-dev  ## Format, and fix what can be fixed by machine
 bench: $(VENV)/.installed-dev  ## Cost of a search step beside plain LangChain
 	$(BIN)/python benchmarks/step_latency.py --out docs/data/step_latency.json $(ARGS)
 
+bench-surfaces: $(VENV)/.installed-dev  ## Cost of middleware, chat model and proxy
+	$(BIN)/python benchmarks/surfaces.py --out docs/data/surfaces.json $(ARGS)
+
+bench-scoring: $(VENV)/.installed-dev  ## Cost of scoring texts that begin alike
+	$(BIN)/python benchmarks/prefix_scoring.py --out docs/data/prefix_scoring.json $(ARGS)
+
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)
+
+ablations: $(VENV)/.installed-dev  ## What each search option brings; 15 minutes
+	$(BIN)/python benchmarks/ablations.py $(ARGS)
 
 docs: $(VENV)/.installed-dev  ## Build the documentation site into site/
 	$(PIP) mkdocs

@@ -8,25 +8,31 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
+from langchain_agentrm.budgets import Budget
 from langchain_agentrm.events import CandidateEvent, StepEvent
-from langchain_agentrm.search import Finished, Selection, node_id
+from langchain_agentrm.search import Finished, Selection, Shelf, node_id
 from langchain_agentrm.search.rounds import action_text
 from langchain_agentrm.state import (
     Node,
     SearchInfo,
+    SearchResult,
     StepPayload,
     Totals,
     open_state,
     path_to,
 )
 from langchain_agentrm.trajectory import Trajectory
-from langchain_agentrm.types import Candidate
+from langchain_agentrm.types import Candidate, Score, Usage
 
 __all__ = [
     "child_node",
     "count",
     "finished_entry",
     "rejected_node",
+    "search_result",
+    "shelf_of",
+    "spend",
+    "spent_before",
     "step_event",
     "step_payload",
     "trajectory_of",
@@ -38,7 +44,7 @@ def finished_entry(node: Node) -> Finished:
     """A finished beam as ranking sees it; without a score it ranks last."""
     score = node["score"]
     value = float("-inf") if score is None else score
-    return Finished(node["id"], value, node["votes"], node["key"])
+    return Finished(node["id"], value, node["votes"], node["key"], node.get("logprob"))
 
 
 def trajectory_of(info: SearchInfo, nodes: Mapping[str, Node], beam: str) -> Trajectory:
@@ -52,7 +58,7 @@ def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
     message = candidate.message
     score = candidate.score.value if candidate.score else None
     parent = nodes.get(candidate.parent)
-    return Node(
+    node = Node(
         id=candidate.id,
         parent=candidate.parent,
         depth=parent["depth"] + 1 if parent else 1,
@@ -69,6 +75,34 @@ def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
         progress=0.0,
         success=False,
         episode_score=0.0,
+    )
+    if candidate.logprob is not None:
+        node["logprob"] = candidate.logprob
+    return node
+
+
+def _shelved(nodes: Mapping[str, Node], shelf: Shelf) -> list[Node]:
+    """Dropped candidates as plain nodes, which a checkpoint can hold."""
+    return [child_node(nodes, candidate) for candidate in shelf.candidates]
+
+
+def shelf_of(info: SearchInfo) -> Shelf:
+    """What earlier steps dropped, read back from the search's state."""
+    some = tuple(_candidate(node) for node in info.get("shelf", []))
+    return Shelf(some, info.get("revisits", 0))
+
+
+def _candidate(node: Node) -> Candidate:
+    calls = [{**c, "id": f"{node['id']}-{i}"} for i, c in enumerate(node["tool_calls"])]
+    return Candidate(
+        AIMessage(node["content"], tool_calls=calls),
+        parent=node["parent"],
+        id=node["id"],
+        action=node["action"],
+        key=node["key"],
+        votes=node["votes"],
+        logprob=node.get("logprob"),
+        score=Score(node["score"]),
     )
 
 
@@ -109,22 +143,74 @@ def _replayable(node: Node) -> Any:
     return [{"name": "agentrm.invalid", "args": {"text": node["content"]}}]
 
 
-def count(info: SearchInfo, selection: Selection) -> SearchInfo:
-    """The search after one more step, with what the step cost."""
-    totals = info["totals"]
-    return SearchInfo(
+def spend(
+    totals: Totals, policy: Usage, reward: Usage, budget: Budget | None
+) -> Totals:
+    """Totals after one more step; money where the budget names prices."""
+    after = Totals(
+        requests=totals["requests"] + policy.requests,
+        policy_tokens=totals["policy_tokens"] + policy.tokens,
+        reward_tokens=totals["reward_tokens"] + reward.tokens,
+    )
+    if budget is not None and budget.priced:
+        after["money"] = totals.get("money", 0.0) + budget.cost(policy, reward)
+    return after
+
+
+def search_result(info: SearchInfo, path: Sequence[Node], ended: str) -> SearchResult:
+    """What a search found at the end of `path`, and what ended it."""
+    last = path[-1] if path else None
+    return SearchResult(
+        search=info["id"],
+        node=last["id"] if last else info["root"],
+        score=last["score"] if last else None,
+        episode_score=last["episode_score"] if last else 0.0,
+        success=last["success"] if last else False,
+        progress=last["progress"] if last else 0.0,
+        actions=[n["action"] for n in path],
+        steps=info["step"],
+        ended=ended,
+        totals=info["totals"],
+        fallbacks=info["fallbacks"],
+    )
+
+
+def spent_before(earlier: Sequence[Mapping[str, Any]]) -> Totals:
+    """What a plain node's winners say that their steps cost."""
+
+    def total(name: str) -> Any:
+        return sum(meta.get(name, 0) for meta in earlier)
+
+    return Totals(
+        requests=total("requests"),
+        policy_tokens=total("policy_tokens"),
+        reward_tokens=total("reward_tokens"),
+        money=total("money"),
+    )
+
+
+def count(
+    info: SearchInfo,
+    nodes: Mapping[str, Node],
+    selection: Selection,
+    budget: Budget | None = None,
+) -> SearchInfo:
+    """The search after one more step: what it cost, and what it dropped."""
+    after = SearchInfo(
         **{
             **info,
             "step": info["step"] + 1,
-            "totals": Totals(
-                requests=totals["requests"] + selection.policy_usage.requests,
-                policy_tokens=totals["policy_tokens"] + selection.policy_usage.tokens,
-                reward_tokens=totals["reward_tokens"] + selection.reward_usage.tokens,
+            "totals": spend(
+                info["totals"], selection.policy_usage, selection.reward_usage, budget
             ),
             "fallbacks": info["fallbacks"]
             + ([selection.fallback] if selection.fallback else []),
         }
     )
+    if selection.shelf.candidates or "shelf" in info:
+        after["shelf"] = _shelved(nodes, selection.shelf)
+        after["revisits"] = selection.shelf.used
+    return after
 
 
 def step_event(
@@ -176,7 +262,10 @@ def step_event(
         search=search,
         step=step,
         candidates=candidates,
-        kept=[c["id"] for c in candidates if c["kept"]],
+        kept=[
+            *(c["id"] for c in candidates if c["kept"]),
+            *(c.id for c in selection.revived),
+        ],
         finished=list(finished),
         fallback=selection.fallback,
     )

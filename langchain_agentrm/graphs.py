@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.tools import BaseTool
 from langgraph.constants import START
-from langgraph.graph import StateGraph
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import RetryPolicy
 
 from langchain_agentrm._session import emit, open_search, search_id
 from langchain_agentrm.environments.base import EnvironmentFactory, digest
 from langchain_agentrm.environments.pool import BranchPool
+from langchain_agentrm.environments.tools import (
+    as_tools,
+    check_tools,
+    irreversible,
+    observation_of,
+)
 from langchain_agentrm.errors import ConfigurationError, is_retryable
 from langchain_agentrm.rollouts import RolloutSelector
 from langchain_agentrm.search import root_id
@@ -25,15 +32,21 @@ from langchain_agentrm.state import (
     SearchInput,
     SearchOutput,
     StepInput,
+    StepPayload,
+    node_messages,
     observe,
 )
 from langchain_agentrm.types import TaskRef
 
 if TYPE_CHECKING:
+    from langgraph.prebuilt import ToolNode
+    from langgraph.types import TracePolicy
+
+    from langchain_agentrm.budgets import Budget
     from langchain_agentrm.reward_models.base import RewardModel
     from langchain_agentrm.sampling.base import Proposer
 
-__all__ = ["create_beam_search", "create_best_of_n"]
+__all__ = ["create_beam_search", "create_best_of_n", "create_tool_search"]
 
 Graph = StateGraph[Any, Any, Any, Any]
 
@@ -86,7 +99,7 @@ def create_beam_search(
         pool=pool,
         **options,
     )
-    builder = _skeleton(pool)
+    builder = _skeleton(pool, selector.trace_policy)
     selector.add_to(builder, "select")
     builder.add_edge("start", "select")
     builder.add_edge("step", "select")
@@ -103,6 +116,8 @@ def create_best_of_n(
     temperature: float | None = 0.7,
     include_greedy: bool = False,
     seed: int = 0,
+    budget: Budget | None = None,
+    trace_policy: TracePolicy | None = None,
 ) -> Graph:
     """Make a graph that runs N whole trajectories in lockstep and returns the best.
 
@@ -118,6 +133,8 @@ def create_best_of_n(
         temperature: Sampling temperature; None leaves the policy's own.
         include_greedy: Let the first trajectory be the policy's greedy one.
         seed: Run seed.
+        budget: Limits, checked before each step.
+        trace_policy: What the graph's runs record in place of the whole state.
 
     Returns:
         An uncompiled graph: input `{"task": TaskRef}`, output `messages` and `result`.
@@ -141,13 +158,136 @@ def create_best_of_n(
         seed=seed,
         temperature=temperature,
         include_greedy=include_greedy,
+        budget=budget,
+        trace_policy=trace_policy,
         name="BestOfN",
     )
-    builder = _skeleton(pool)
+    builder = _skeleton(pool, trace_policy)
     rollouts.add_to(builder, "sample")
     builder.add_edge("start", "sample")
     builder.add_edge("step", "sample")
     return builder
+
+
+def create_tool_search(
+    policy: Runnable[Any, Any] | Proposer,
+    reward_model: RewardModel,
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    *,
+    reversible: Collection[str] = (),
+    beam_width: int = 1,
+    expansions: int = 5,
+    max_steps: int = 30,
+    **options: Any,
+) -> Graph:
+    """Make an agent that searches over tool calls in a conversation.
+
+    A tool marked as reversible may run in several branches; any other runs only for
+    the single chosen action. An answer without tool calls ends its beam.
+
+    Args:
+        policy: A chat model, to which the tools are bound, or a runnable or proposer
+            that knows them.
+        reward_model: What scores candidates.
+        tools: The tools, or plain functions, as `create_agent` takes them.
+        reversible: Names of tools that may be branched, besides those whose
+            `metadata` says `{"reversible": True}`.
+        beam_width: W1.
+        expansions: W2.
+        max_steps: Actions at most.
+        **options: Further options of `AgentRMSelector`.
+
+    Returns:
+        An uncompiled graph: input `messages`, output `messages` and `result`.
+
+    Raises:
+        ConfigurationError: If more than one branch would run a tool that is not marked.
+
+    Example:
+        ```python no-run: chat_model and reward_model are yours
+        look = tool(look, ...)  # with metadata={"reversible": True}
+        graph = create_tool_search(chat_model, reward_model, [look], beam_width=3)
+        graph.compile().invoke({"messages": [("user", "Where are my keys?")]})
+        ```
+    """
+    from langchain_core.language_models import BaseChatModel
+    from langgraph.prebuilt import ToolNode
+
+    search = options.get("search")
+    goes_back = search is not None and search.revisits > 0
+    made = as_tools(tools)
+    check_tools(made, branches=beam_width + goes_back, reversible=reversible)
+    if isinstance(policy, BaseChatModel):
+        policy = policy.bind_tools(made)
+    selector = AgentRMSelector(
+        policy,
+        reward_model,
+        beam_width=beam_width,
+        expansions=expansions,
+        max_steps=max_steps,
+        next_node="tools",
+        **options,
+    )
+    builder: Graph = StateGraph(
+        BeamState, input_schema=MessagesState, output_schema=SearchOutput
+    )
+    runner = ToolNode(made)
+    # A call that failed half-way may have had its effect: only harmless ones repeat.
+    attempts = 1 if irreversible(made, reversible) else 2
+    builder.add_node(
+        "tools",
+        RunnableLambda(partial(_run_tools, runner), partial(_arun_tools, runner)),
+        input_schema=StepInput,
+        retry_policy=RetryPolicy(max_attempts=attempts, retry_on=is_retryable),
+    )
+    selector.add_to(builder, "select")
+    builder.add_edge(START, "select")
+    builder.add_edge("tools", "select")
+    return builder
+
+
+def _run_tools(
+    runner: ToolNode, state: StepInput, config: RunnableConfig
+) -> dict[str, dict[str, Node]]:
+    """Run one kept action's calls."""
+    calls = _asked(state)
+    answers = runner.invoke(calls, config) if calls else None
+    return _answered(state, answers)
+
+
+async def _arun_tools(
+    runner: ToolNode, state: StepInput, config: RunnableConfig
+) -> dict[str, dict[str, Node]]:
+    calls = _asked(state)
+    answers = await runner.ainvoke(calls, config) if calls else None
+    return _answered(state, answers)
+
+
+def _asked(state: StepInput) -> dict[str, Any] | None:
+    node = state["step"]["node"]
+    message = node_messages(node, answered=False)[0]
+    return {"messages": [message]} if node["tool_calls"] else None
+
+
+def _answered(
+    state: StepInput, answers: Mapping[str, Any] | list[Any] | None
+) -> dict[str, dict[str, Node]]:
+    payload = state["step"]
+    if answers is None:
+        said = payload["node"]["action"] is not None
+        update = observe(payload, "", done=said)
+        if not said:
+            update["nodes"][payload["node"]["id"]]["status"] = "invalid"
+    elif isinstance(answers, Mapping):
+        update = observe(payload, observation_of(answers["messages"]))
+    else:
+        names = ", ".join(c["name"] for c in payload["node"]["tool_calls"])
+        msg = f"A tool among {names} returned a Command, which a branch cannot follow."
+        raise ConfigurationError(
+            msg, remedy="Let the tool return what the agent should read."
+        )
+    _tell(payload, update)
+    return update
 
 
 def _factory(environment: EnvironmentFactory | str) -> EnvironmentFactory:
@@ -158,16 +298,19 @@ def _factory(environment: EnvironmentFactory | str) -> EnvironmentFactory:
     return environment
 
 
-def _skeleton(pool: BranchPool) -> Graph:
+def _skeleton(pool: BranchPool, traced: TracePolicy | None = None) -> Graph:
     builder: Graph = StateGraph(
         BeamState, input_schema=SearchInput, output_schema=SearchOutput
     )
-    builder.add_node("start", partial(_start, pool), input_schema=BeamState)
+    # LangGraph learnt of it after 1.2.0: it is passed only where it is used.
+    options: dict[str, Any] = {} if traced is None else {"trace_policy": traced}
+    builder.add_node("start", partial(_start, pool), input_schema=BeamState, **options)
     builder.add_node(
         "step",
         partial(_step, pool),
         input_schema=StepInput,
         retry_policy=RetryPolicy(max_attempts=2, retry_on=is_retryable),
+        **options,
     )
     builder.add_edge(START, "start")
     return builder
@@ -229,17 +372,21 @@ def _step(pool: BranchPool, state: StepInput) -> dict[str, dict[str, Node]]:
             progress=answer.progress,
             digest=digest(pool.grammar.normalise(answer.observation)),
         )
-    done = update["nodes"][node["id"]]
+    _tell(payload, update)
+    return update
+
+
+def _tell(payload: StepPayload, update: Mapping[str, Mapping[str, Node]]) -> None:
+    done = update["nodes"][payload["node"]["id"]]
     emit(
         {
             "event": "agentrm.transition",
             "search": payload["search"],
-            "node": node["id"],
-            "parent": node["parent"],
+            "node": done["id"],
+            "parent": done["parent"],
             "observation": done["observation"],
             "done": done["status"] != "open",
             "success": done["success"],
             "progress": done["progress"],
         }
     )
-    return update

@@ -12,6 +12,7 @@ from langgraph.types import Command, Send
 from langchain_agentrm._nodes import (
     child_node,
     count,
+    spend,
     step_event,
     step_payload,
     trajectory_of,
@@ -27,7 +28,7 @@ from langchain_agentrm.search import (
     rollout_wave,
 )
 from langchain_agentrm.selector import AgentRMSelector
-from langchain_agentrm.state import Node, SearchInfo, Totals, open_state, path_to
+from langchain_agentrm.state import Node, SearchInfo, open_state, path_to
 from langchain_agentrm.types import Batch, Candidate, Score, Usage
 
 __all__ = ["RolloutSelector"]
@@ -69,7 +70,7 @@ class RolloutSelector(AgentRMSelector):
         children = [child_node(nodes, c) for c in drawn]
         selection = Selection(Kept(tuple(drawn), ()), tuple(drawn))
         selection = replace(selection, policy_usage=batch.usage)
-        info = count(info, selection)
+        info = count(info, nodes, selection, self.budget)
         emit(step_event(info["id"], info["step"], selection, []))
         ended = [b for b in beams if b in nodes and b not in opened]
         kept = [*(c["id"] for c in children), *ended]
@@ -115,16 +116,10 @@ class RolloutSelector(AgentRMSelector):
             for beam in ends:
                 if nodes[beam]["status"] == "open":
                     nodes[beam] = Node(**{**nodes[beam], "status": "finished"})
-        totals = info["totals"]
         info = SearchInfo(
             **{
                 **info,
-                "totals": Totals(
-                    **{
-                        **totals,
-                        "reward_tokens": totals["reward_tokens"] + usage.tokens,
-                    }
-                ),
+                "totals": spend(info["totals"], Usage(), usage, self.budget),
                 "fallbacks": info["fallbacks"] + ([fallback] if fallback else []),
             }
         )

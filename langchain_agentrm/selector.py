@@ -16,12 +16,16 @@ from langchain_agentrm._nodes import (
     count,
     finished_entry,
     rejected_node,
+    search_result,
+    shelf_of,
+    spent_before,
     step_event,
     step_payload,
     trajectory_of,
     winner_message,
 )
 from langchain_agentrm._session import emit, open_search
+from langchain_agentrm._traced import Recorded
 from langchain_agentrm.engine import Models, as_proposer, drive, drive_async
 from langchain_agentrm.errors import (
     ConfigurationError,
@@ -34,18 +38,21 @@ from langchain_agentrm.search import (
     OpenState,
     Propose,
     RoundSettings,
+    SearchOptions,
     Selection,
+    Shelf,
     ToolCallGrammar,
     node_id,
     rank,
     root_id,
     select,
+    why_ended,
 )
 from langchain_agentrm.state import (
     BeamState,
     Node,
     SearchInfo,
-    SearchResult,
+    Totals,
     first_messages,
     node_messages,
     open_state,
@@ -55,6 +62,7 @@ from langchain_agentrm.trajectory import Trajectory, conversation_prefix, descri
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
+    from langgraph.types import TracePolicy
 
     from langchain_agentrm.budgets import Budget
     from langchain_agentrm.environments.pool import BranchPool
@@ -96,8 +104,11 @@ class AgentRMSelector(Runnable[Any, Any]):
         include_greedy: Let the policy's greedy action be one of the draws.
         margin: How much better than the greedy action another must be scored.
         budget: Limits, checked before each step.
+        search: What goes beyond the paper: early stop, adaptive draws, diverse beams,
+            revisits, the policy's opinion; all off by default.
         max_concurrency: Policy requests in flight at once.
         name: Run name in traces.
+        trace_policy: What the selector's runs record in place of the whole state.
 
     Raises:
         ConfigurationError: If the options cannot work together.
@@ -129,8 +140,10 @@ class AgentRMSelector(Runnable[Any, Any]):
         include_greedy: bool = False,
         margin: float = 0.0,
         budget: Budget | None = None,
+        search: SearchOptions | None = None,
         max_concurrency: int = 16,
         name: str = "AgentRMSelector",
+        trace_policy: TracePolicy | None = None,
     ) -> None:
         """Check the options and hold the models; nothing is called."""
         for option, value in (
@@ -153,6 +166,11 @@ class AgentRMSelector(Runnable[Any, Any]):
             raise ConfigurationError(
                 msg, remedy="Set include_greedy=True and beam_width=1."
             )
+        search = search or SearchOptions()
+        search.check(beam_width=beam_width, comparable=reward_model.comparable)
+        if search.revisits and pool is not None:
+            # Going back leaves a second branch of a state that has moved on.
+            pool.check_width(beam_width + 1)
         self.models = Models(
             as_proposer(policy, max_concurrency=max_concurrency), reward_model
         )
@@ -165,6 +183,7 @@ class AgentRMSelector(Runnable[Any, Any]):
             temperature=temperature,
             include_greedy=include_greedy,
             margin=margin,
+            search=search,
         )
         self.max_steps = max_steps
         self.next_node = next_node
@@ -173,6 +192,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         self._grammar = grammar
         self.budget = budget
         self.name = name
+        self.trace_policy = trace_policy
 
     # As a node.
 
@@ -202,6 +222,8 @@ class AgentRMSelector(Runnable[Any, Any]):
         node_options.setdefault(
             "retry_policy", RetryPolicy(max_attempts=2, retry_on=is_retryable)
         )
+        if self.trace_policy is not None:
+            node_options.setdefault("trace_policy", self.trace_policy)
         if self.next_node is not None:
             if any(edge[0] == name for edge in builder.edges):
                 msg = f"Node {name!r} routes by itself, but an edge leaves it too."
@@ -221,8 +243,10 @@ class AgentRMSelector(Runnable[Any, Any]):
     ) -> Any:
         """Make one selection; returns an update (plain node) or a `Command`."""
         del kwargs
-        run: Any = self._invoke
-        return self._call_with_config(run, input, config, run_type="chain")
+        call = Recorded(self.trace_policy, input)
+        run = call.sync(self._invoke)
+        self._call_with_config(run, call.shown, config, run_type="chain")
+        return call.result
 
     async def ainvoke(
         self,
@@ -232,8 +256,10 @@ class AgentRMSelector(Runnable[Any, Any]):
     ) -> Any:
         """Async twin of `invoke`."""
         del kwargs
-        run: Any = self._ainvoke
-        return await self._acall_with_config(run, input, config, run_type="chain")
+        call = Recorded(self.trace_policy, input)
+        run = call.asynchronous(self._ainvoke)
+        await self._acall_with_config(run, call.shown, config, run_type="chain")
+        return call.result
 
     def _invoke(self, state: Any, config: RunnableConfig) -> Any:
         return drive(self._plan(state, config), self.models)
@@ -257,6 +283,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         self,
         states: Sequence[OpenState],
         finished: Sequence[tuple[Finished, Trajectory]] = (),
+        shelf: Shelf | None = None,
     ) -> Generator[Propose | Evaluate, Any, Selection]:
         return select(
             states,
@@ -265,6 +292,7 @@ class AgentRMSelector(Runnable[Any, Any]):
             self.settings,
             resolution=self.models.reward_model.resolution,
             comparable=self.models.reward_model.comparable,
+            shelf=shelf or Shelf(),
         )
 
     # The plain node.
@@ -273,13 +301,23 @@ class AgentRMSelector(Runnable[Any, Any]):
         messages = convert_to_messages(state["messages"])
         prefix, observation = conversation_prefix(messages)
         root = root_id(*(f"{m.type}:{_fingerprint(m)}" for m in messages))
-        taken = sum(
-            isinstance(m, AIMessage) and "agentrm" in m.response_metadata
+        earlier = [
+            m.response_metadata["agentrm"]
             for m in messages[_last_human(messages) :]
-        )
+            if isinstance(m, AIMessage) and "agentrm" in m.response_metadata
+        ]
+        taken = len(earlier)
+        began = min((m["started"] for m in earlier if "started" in m), default=None)
+        began = time.time() if began is None else began
+        ended, text = None, ""
         if taken >= self.max_steps:
+            ended = "max_steps"
             text = f"Stopped: {taken} steps were taken, and max_steps={self.max_steps}."
-            meta = {"agentrm": {"ended": "max_steps", "step": taken}}
+        elif over := self._over_budget(spent_before(earlier), began):
+            ended = over
+            text = f"Stopped after {taken} steps by its {over.replace(':', ' of ')}."
+        if ended:
+            meta = {"agentrm": {"ended": ended, "step": taken}}
             return {"messages": [AIMessage(text, id=root, response_metadata=meta)]}
         start = OpenState(root, messages, prefix, observation, depth=0)
         selection = yield from self._round([start])
@@ -292,7 +330,15 @@ class AgentRMSelector(Runnable[Any, Any]):
             )
         winner = selection.kept.candidates[0]
         emit(step_event(root, taken + 1, selection))
-        return {"messages": [winner_message(winner, selection, taken + 1)]}
+        message = winner_message(winner, selection, taken + 1)
+        meta = message.response_metadata["agentrm"]
+        if self.budget is not None and self.budget.seconds is not None:
+            meta["started"] = began
+        if self.budget is not None and self.budget.priced:
+            meta["money"] = self.budget.cost(
+                selection.policy_usage, selection.reward_usage
+            )
+        return {"messages": [message]}
 
     # The beam search.
 
@@ -322,21 +368,23 @@ class AgentRMSelector(Runnable[Any, Any]):
             for b in beams
             if b in nodes and nodes[b]["status"] == "finished"
         ]
-        selection = yield from self._round(states, done)
+        selection = yield from self._round(states, done, shelf_of(info))
         children = self._children(nodes, selection)
-        info = count(info, selection)
+        info = count(info, nodes, selection, self.budget)
+        # Whatever may be called back needs the states that lead to it.
+        parents = {n["parent"] for n in (*children, *info.get("shelf", []))}
         kept = [*(c["id"] for c in children), *(f.id for f in selection.kept.finished)]
         ended = [f.id for f in selection.kept.finished]
         rejected = [c for c in children if c["action"] is None]
         emit(step_event(info["id"], info["step"], selection, ended, rejected))
         live = {n["id"] for b in ended for n in path_to(nodes, b)}
-        for child in children:
-            live |= {n["id"] for n in path_to(nodes, child["parent"])}
+        for parent in parents:
+            live |= {n["id"] for n in path_to(nodes, parent)}
         dead |= dict.fromkeys(n for n in nodes if n not in live)
         if not children:
             return self._finish(info, nodes, kept, "finished", conversation, earlier)
         if self.pool is not None:
-            self.pool.retain(info["id"], {c["parent"] for c in children})
+            self.pool.retain(info["id"], parents)
         update = {"search": info, "beams": kept, "nodes": dead}
         sends = [
             Send(self.next_node or "", {"step": step_payload(info, nodes, child)})
@@ -347,29 +395,42 @@ class AgentRMSelector(Runnable[Any, Any]):
     def _stop(
         self, info: SearchInfo, nodes: Mapping[str, Node], beams: Sequence[str]
     ) -> str | None:
-        finished = [b for b in beams if b in nodes and nodes[b]["status"] == "finished"]
         opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
-        aside = self.settings.finished == "aside"
-        if aside and len(finished) >= self.settings.beam_width:
-            return "finished"
-        if not opened:
-            return "finished" if finished else "invalid"
-        if info["step"] >= min(self.max_steps, info["step_limit"]):
+        reason = why_ended(
+            [
+                finished_entry(nodes[b])
+                for b in beams
+                if b in nodes and nodes[b]["status"] == "finished"
+            ],
+            [nodes[b]["score"] if b in nodes else None for b in opened],
+            beam_width=self.settings.beam_width,
+            mode=self.settings.finished,
+            options=self.settings.search,
+            shelf=shelf_of(info),
+        )
+        if reason is not None:
+            return reason
+        # A beam that was called back is shorter than the search is old.
+        deepest = max((nodes[b]["depth"] for b in opened if b in nodes), default=0)
+        if info["step"] >= self.max_steps or deepest >= info["step_limit"]:
             return "max_steps"
-        if self.budget is not None:
-            spent = info["totals"]
-            limit = self.budget.exhausted(
-                requests=spent["requests"],
-                tokens=spent["policy_tokens"] + spent["reward_tokens"],
-                seconds=time.time() - info["started"],
-            )
-            if limit is not None:
-                return f"budget:{limit}"
-        return None
+        return self._over_budget(info["totals"], info["started"])
+
+    def _over_budget(self, spent: Totals, started: float) -> str | None:
+        if self.budget is None:
+            return None
+        limit = self.budget.exhausted(
+            requests=spent["requests"],
+            tokens=spent["policy_tokens"] + spent["reward_tokens"],
+            seconds=time.time() - started,
+            money=spent.get("money", 0.0),
+        )
+        return None if limit is None else f"budget:{limit}"
 
     def _children(self, nodes: Mapping[str, Node], selection: Selection) -> list[Node]:
-        if selection.candidates or not selection.invalid:
-            return [child_node(nodes, c) for c in selection.kept.candidates]
+        kept = selection.kept.candidates
+        if selection.candidates or kept or not selection.invalid:
+            return [child_node(nodes, c) for c in kept]
         slots = self.settings.beam_width - len(selection.kept.finished)
         return [
             rejected_node(nodes, parent, candidate)
@@ -387,20 +448,7 @@ class AgentRMSelector(Runnable[Any, Any]):
     ) -> Command[Any]:
         best = self._best(nodes, beams)
         path = path_to(nodes, best) if best else []
-        last = path[-1] if path else None
-        result = SearchResult(
-            search=info["id"],
-            node=best or info["root"],
-            score=last["score"] if last else None,
-            episode_score=last["episode_score"] if last else 0.0,
-            success=last["success"] if last else False,
-            progress=last["progress"] if last else 0.0,
-            actions=[n["action"] for n in path],
-            steps=info["step"],
-            ended=ended,
-            totals=info["totals"],
-            fallbacks=info["fallbacks"],
-        )
+        result = search_result(info, path, ended)
 
         def own(ident: str) -> str:
             # The same task again on one thread has the same node ids, and a message
@@ -412,7 +460,10 @@ class AgentRMSelector(Runnable[Any, Any]):
         if conversation is None:
             messages = first_messages(SearchInfo(**{**info, "root": own(info["root"])}))
         for node in path:
-            messages += node_messages(Node(**{**node, "id": own(node["id"])}))
+            # An answer to the user ends the talk: nothing was observed after it.
+            answered = bool(node["observation"] or node["tool_calls"])
+            renamed = Node(**{**node, "id": own(node["id"])})
+            messages += node_messages(renamed, answered=answered)
         emit(
             {
                 "event": "agentrm.end",
@@ -442,7 +493,8 @@ class AgentRMSelector(Runnable[Any, Any]):
             scored = [finished_entry(n) for n in some if n["score"] is not None]
             if scored:
                 resolution = self.models.reward_model.resolution
-                return rank(scored, resolution=resolution)[0].id
+                tie = self.settings.search.tie_break
+                return rank(scored, resolution=resolution, tie_break=tie)[0].id
             if some:
                 return some[0]["id"]
         return None

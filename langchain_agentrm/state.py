@@ -19,6 +19,7 @@ from langchain_core.messages import (
     ToolCall,
     ToolMessage,
 )
+from langgraph.channels import DeltaChannel
 from langgraph.graph import MessagesState
 from typing_extensions import TypedDict
 
@@ -62,14 +63,19 @@ class Node(TypedDict):
     progress: float
     success: bool
     episode_score: float
+    logprob: NotRequired[float]
 
 
 class Totals(TypedDict):
-    """What a search spent; each request and token counted once."""
+    """What a search spent; each request and token counted once.
+
+    `money` is there where the budget names prices.
+    """
 
     requests: int
     policy_tokens: int
     reward_tokens: int
+    money: NotRequired[float]
 
 
 class SearchInfo(TypedDict):
@@ -87,6 +93,8 @@ class SearchInfo(TypedDict):
     started: float
     totals: Totals
     fallbacks: list[str]
+    shelf: NotRequired[list[Node]]
+    revisits: NotRequired[int]
 
 
 class SearchResult(TypedDict):
@@ -122,11 +130,28 @@ class StepInput(TypedDict):
 
 
 def merge_nodes(
-    left: Mapping[str, Node] | None, right: Mapping[str, Node | None] | None
+    nodes: Mapping[str, Node] | None,
+    updates: Sequence[Mapping[str, Node | None] | None],
 ) -> dict[str, Node]:
-    """Reducer: add or replace nodes by id; None removes one."""
-    merged: dict[str, Node | None] = {**(left or {}), **(right or {})}
+    """Reducer of `nodes`: add or replace by id; None removes one.
+
+    Updates may be applied one by one or together: the nodes are the same.
+
+    Args:
+        nodes: What the channel holds; left as it is.
+        updates: The updates of one or more supersteps, oldest first.
+
+    Returns:
+        The nodes after them.
+    """
+    merged: dict[str, Node | None] = dict(nodes or {})
+    for update in updates:
+        merged.update(update or {})
     return {k: v for k, v in merged.items() if v is not None}
+
+
+# A plain channel stores the whole tree with every superstep; this one what is new.
+_NODES: DeltaChannel[dict[str, Node]] = DeltaChannel(merge_nodes)
 
 
 class BeamState(MessagesState):
@@ -134,7 +159,7 @@ class BeamState(MessagesState):
 
     task: NotRequired[TaskRef]
     search: NotRequired[SearchInfo | None]
-    nodes: NotRequired[Annotated[dict[str, Node], merge_nodes]]
+    nodes: NotRequired[Annotated[dict[str, Node], _NODES]]
     beams: NotRequired[list[str]]
     result: NotRequired[SearchResult]
 
@@ -232,6 +257,7 @@ def open_state(
         prefix=prefix,
         observation=seen[-1],
         depth=len(path),
+        value=path[-1]["score"] if path else None,
     )
 
 

@@ -19,7 +19,8 @@ LAYERS = [
     {"sampling", "search", "reward_models", "environments"},
     # State holds what a search's rounds produce, as channels; search stays pure.
     {"state", "reward_agent"},
-    {"engine", "_session", "_nodes"},
+    {"engine", "_session", "_nodes", "_traced"},
+    {"_choose"},
     {"selector", "middleware", "chat_models"},
     {"rollouts"},
     {"graphs"},
@@ -30,6 +31,8 @@ LAYERS = [
 
 # (importer, imported): why it is allowed although the table forbids it.
 EXCEPTIONS = {
+    ("environments.tools", "search"): "tools are read by the default action grammar",
+    ("middleware", "chat_models.agentrm"): "its default strategy is that chat model",
     ("sampling.local", "chat_models._engine"): "the local policy's generator is both",
     ("evaluation", "training"): "it reads what training wrote",
     ("reward_models.factory", "chat_models.factory"): "a judge is a chat model",

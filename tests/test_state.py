@@ -25,7 +25,7 @@ def node(**fields):
 
 @given(_nodes, _updates)
 def test_an_update_adds_replaces_and_removes(left, right):
-    merged = merge_nodes(left, right)
+    merged = merge_nodes(left, [right])
     assert None not in merged.values()
     for key in "abcdef":
         expected = right[key] if key in right else left.get(key)
@@ -35,19 +35,27 @@ def test_an_update_adds_replaces_and_removes(left, right):
 @given(_nodes, _updates, _updates)
 def test_updates_of_different_nodes_commute(left, one, other):
     other = {k: v for k, v in other.items() if k not in one}
-    assert merge_nodes(merge_nodes(left, one), other) == merge_nodes(
-        merge_nodes(left, other), one
-    )
+    assert merge_nodes(left, [one, other]) == merge_nodes(left, [other, one])
+
+
+@given(_nodes, st.lists(_updates, max_size=4), st.lists(_updates, max_size=4))
+def test_updates_give_the_same_nodes_in_any_batches(left, ones, others):
+    # A checkpoint is read back by replaying updates in larger batches than they came.
+    one_by_one = left
+    for update in [*ones, *others]:
+        one_by_one = merge_nodes(one_by_one, [update])
+    in_two = merge_nodes(merge_nodes(left, ones), others)
+    assert one_by_one == in_two == merge_nodes(left, [*ones, *others])
 
 
 def test_nothing_merged_with_nothing_is_empty():
-    assert merge_nodes(None, None) == {}
+    assert merge_nodes(None, [None]) == merge_nodes({}, []) == {}
 
 
 @given(_nodes, _updates)
 def test_merging_leaves_its_arguments_alone(left, right):
     before = (dict(left), dict(right))
-    merge_nodes(left, right)
+    merge_nodes(left, [right])
     assert (left, right) == before
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from langchain_agentrm.cli.serve_proxy import serve_proxy
 from langchain_agentrm.serving.vllm import VLLMServer
 
 __all__ = ["app", "connection"]
@@ -20,7 +21,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """Start servers: a reward model behind vLLM."""
+    """Start servers: a reward model behind vLLM, or best of n as a chat API."""
+
+
+app.command("proxy")(serve_proxy)
 
 
 def connection(server: VLLMServer, *, api_key: bool = False) -> str:

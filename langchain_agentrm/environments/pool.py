@@ -20,6 +20,7 @@ from langchain_agentrm.errors import (
     ConfigurationError,
     EnvironmentFailedError,
     ForkError,
+    is_retryable,
 )
 from langchain_agentrm.types import Action, TaskRef, Transition
 
@@ -191,9 +192,12 @@ class BranchPool:
                 f"Environment {self.factory.name!r} raised {type(error).__name__} in "
                 f"{what} of task {task['id']!r}: {error}."
             )
+            # A repeated step forks or replays the parent again, so that nothing is run
+            # twice in one engine.
             raise EnvironmentFailedError(
                 msg,
                 remedy="The search can be resumed from its last checkpoint.",
+                retryable=self.factory.spec.replayable and is_retryable(error),
             ) from error
 
     def _put(self, at: tuple[str, str], env: Environment) -> None:

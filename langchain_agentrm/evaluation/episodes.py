@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from langchain_core.messages import (
     SystemMessage,
 )
 
+from langchain_agentrm.budgets import Budget
 from langchain_agentrm.environments.base import Environment, EnvironmentFactory
 from langchain_agentrm.search import (
     Evaluate,
@@ -20,6 +22,7 @@ from langchain_agentrm.search import (
     OpenState,
     Propose,
     RoundSettings,
+    Shelf,
     apart,
     derive_seed,
     merge,
@@ -28,6 +31,7 @@ from langchain_agentrm.search import (
     rollout_wave,
     root_id,
     select,
+    why_ended,
 )
 from langchain_agentrm.search.merge import apply_grammar
 from langchain_agentrm.search.rounds import action_text
@@ -39,6 +43,7 @@ from langchain_agentrm.types import (
     Score,
     TaskRef,
     Transition,
+    Usage,
 )
 
 __all__ = ["Branch", "beam", "greedy", "open_task", "rollouts", "score_all", "vote"]
@@ -58,6 +63,7 @@ class Branch:
         limit: Actions allowed.
         value: The reward model's score of the path up to its last action.
         votes: How many equal proposals its last action stands for.
+        chance: The policy's log-probability of the last action, where it is known.
         path: The trajectory up to the last action; None at the root.
         key: Normal form of the last action.
     """
@@ -71,11 +77,12 @@ class Branch:
     votes: int = 1
     path: Trajectory | None = None
     key: str = ""
+    chance: float | None = None
 
     @property
     def standing(self) -> Finished:
         """This path as ranking sees it, ties decided as in the graphs."""
-        return Finished(self.state.id, self.value, self.votes, self.key)
+        return Finished(self.state.id, self.value, self.votes, self.key, self.chance)
 
     @property
     def over(self) -> bool:
@@ -110,6 +117,9 @@ class Branch:
             answer = env.step(candidate.action)
             text = action_text(candidate)
         path = self.state.then(text)
+        value = candidate.score.value if candidate.score else None
+        # As in the graphs: an answer without action inherits, an unscored one has none.
+        inherited = self.state.value if candidate.action is None else None
         following = OpenState(
             id=candidate.id or node_id(self.state.id, f"invalid:{text}"),
             messages=[
@@ -120,8 +130,8 @@ class Branch:
             prefix=path,
             observation=answer.observation,
             depth=self.state.depth + 1,
+            value=inherited if value is None else value,
         )
-        value = candidate.score.value if candidate.score else None
         return Branch(
             following,
             env,
@@ -132,6 +142,7 @@ class Branch:
             candidate.votes,
             path,
             candidate.key or f"invalid:{text}",
+            candidate.logprob,
         )
 
 
@@ -216,12 +227,23 @@ def beam(
     *,
     resolution: float,
     comparable: Literal["global", "group", "depth"] = "global",
+    budget: Budget | None = None,
 ) -> Effects:
-    """Step-level beam search. Returns the winner and what the beam held at its end."""
+    """Step-level beam search. Returns the winner and what the beam held at its end.
+
+    Raises:
+        ConfigurationError: If the options of `settings.search` cannot work with the
+            width or with what the scores are comparable across.
+    """
+    settings.search.check(beam_width=settings.beam_width, comparable=comparable)
     open_: list[Branch] = [root]
     ended: list[Branch] = []
-    while open_ and open_[0].state.depth < root.limit:
-        by_id = {b.state.id: b for b in (*open_, *ended)}
+    shelf = Shelf()
+    parents: dict[str, Branch] = {}
+    spent = [Usage(), Usage()]
+    began = time.monotonic()
+    while not _stop(open_, ended, shelf, settings, spent, began, budget):
+        by_id = {**parents, **{b.state.id: b for b in (*open_, *ended)}}
         finished = [(b.standing, b.path) for b in ended if b.path]
         selection = yield from select(
             [b.state for b in open_],
@@ -230,9 +252,16 @@ def beam(
             settings,
             resolution=resolution,
             comparable=comparable,
+            shelf=shelf,
         )
+        shelf = selection.shelf
+        parents = {c.parent: by_id[c.parent] for c in shelf.candidates}
+        spent = [
+            spent[0] + selection.policy_usage,
+            spent[1] + selection.reward_usage,
+        ]
         chosen = list(selection.kept.candidates)
-        if not selection.candidates:
+        if not selection.candidates and not chosen:
             slots = settings.beam_width - len(selection.kept.finished)
             chosen = list(selection.invalid.values())[: max(0, slots)]
         following = [by_id[c.parent].then(c) for c in chosen]
@@ -240,15 +269,43 @@ def beam(
             replace(by_id[f.id], value=f.value) for f in selection.kept.finished
         ] + [b for b in following if b.over]
         open_ = [b for b in following if not b.over]
-        if settings.finished == "aside" and len(ended) >= settings.beam_width:
-            break
     held = [*ended, *open_]
     order = rank(
         [b.standing for b in ended or open_],
         resolution=resolution,
+        tie_break=settings.search.tie_break,
     )
     best = next(b for b in held if b.state.id == order[0].id)
     return best, held
+
+
+def _stop(
+    open_: Sequence[Branch],
+    ended: Sequence[Branch],
+    shelf: Shelf,
+    settings: RoundSettings,
+    spent: Sequence[Usage],
+    began: float,
+    budget: Budget | None,
+) -> bool:
+    reason = why_ended(
+        [b.standing for b in ended],
+        [b.state.value for b in open_],
+        beam_width=settings.beam_width,
+        mode=settings.finished,
+        options=settings.search,
+        shelf=shelf,
+    )
+    if reason is not None or budget is None:
+        return reason is not None
+    policy, reward = spent
+    over = budget.exhausted(
+        requests=policy.requests,
+        tokens=policy.tokens + reward.tokens,
+        seconds=time.monotonic() - began,
+        money=budget.cost(policy, reward),
+    )
+    return over is not None
 
 
 def score_all(branches: Sequence[Branch]) -> Effects:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from langchain_agentrm.budgets import Budget
 from langchain_agentrm.engine import Models, Search, drive_many
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import ConfigurationError
@@ -26,7 +27,14 @@ from langchain_agentrm.search import Evaluate, Propose, RoundSettings
 from langchain_agentrm.trajectory import Trajectory
 from langchain_agentrm.types import Batch, Score, TaskRef, Usage
 
-__all__ = ["CONTROLS", "METHODS", "MethodSettings", "Record", "run_chunk"]
+__all__ = [
+    "CONTROLS",
+    "METHODS",
+    "MethodSettings",
+    "Record",
+    "run_beams",
+    "run_chunk",
+]
 
 BEAMS = {
     "beam-2x3": (2, 3),
@@ -195,6 +203,42 @@ def run_chunk(
     return out
 
 
+def run_beams(
+    factory: EnvironmentFactory,
+    tasks: Sequence[TaskRef],
+    proposer: Proposer,
+    reward_model: RewardModel,
+    variants: Mapping[str, RoundSettings],
+    *,
+    budgets: Mapping[str, Budget] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Record]:
+    """Run beam searches of any settings over some tasks, each in lockstep.
+
+    Args:
+        factory: The environment.
+        tasks: Tasks of this chunk.
+        proposer: The policy.
+        reward_model: The reward model.
+        variants: Settings by the name that the records get.
+        budgets: Budgets of single searches, by the same names.
+        progress: Told the name of each variant before it runs.
+
+    Returns:
+        One record per variant and task.
+
+    Raises:
+        ConfigurationError: If the settings of a variant cannot work.
+    """
+    chunk = _Chunk(factory, tasks, proposer, reward_model, MethodSettings())
+    out: list[Record] = []
+    for name, settings in variants.items():
+        if progress:
+            progress(name)
+        out += chunk.beam(name, settings, reward_model, (budgets or {}).get(name))
+    return out
+
+
 class _Chunk:
     """One chunk's shared work: tasks, greedy episodes, the pool and its scores."""
 
@@ -297,6 +341,16 @@ class _Chunk:
         scorer: RewardModel = self.reward_model
         if method.startswith("random"):
             scorer = _RandomScores(self.settings.seed)
+        return self.beam(method, settings, scorer)
+
+    def beam(
+        self,
+        method: str,
+        settings: RoundSettings,
+        scorer: RewardModel,
+        budget: Budget | None = None,
+    ) -> list[Record]:
+        """Records of a beam search with any settings."""
         found, cost = self._measured(
             [
                 beam(
@@ -304,6 +358,7 @@ class _Chunk:
                     settings,
                     resolution=scorer.resolution,
                     comparable=scorer.comparable,
+                    budget=budget,
                 )
                 for r in self.roots
             ],

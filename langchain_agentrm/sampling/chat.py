@@ -15,6 +15,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.sampling._abilities import abilities_of, fields_of, fixed_options
 from langchain_agentrm.sampling._draws import Abilities, Meter, draw
 from langchain_agentrm.sampling._limit import Limiter, adrive, drive, in_threads
 from langchain_agentrm.sampling._result import candidates, policy_error, usage_of
@@ -105,8 +106,8 @@ class ChatProposer:
         self._sampler: CandidateSampler | None = None
         if isinstance(self._target, BaseChatModel):
             model = self._target
-            self._abilities = _abilities(model, self._kwargs, seeds=seed_requests)
-            self._kwargs |= _fixed(model)
+            self._abilities = abilities_of(model, self._kwargs, seeds=seed_requests)
+            self._kwargs |= fixed_options(model)
             if self._abilities.seeds:
                 self._kwargs.pop("seed", None)
             self._sampler = sampler_for(model, self._limiter, self._abilities)
@@ -215,7 +216,7 @@ class ChatProposer:
             temperature = request.temperature
         if request.greedy:
             temperature = 0.0
-        if temperature is not None and "temperature" in _fields(self._target):
+        if temperature is not None and "temperature" in fields_of(self._target):
             options["temperature"] = temperature
         return meter, config, options
 
@@ -265,39 +266,6 @@ def _unwrap(
         layers.append(policy)
         policy = policy.bound
     return layers, policy
-
-
-def _fields(model: Runnable[Any, Any]) -> frozenset[str]:
-    if not isinstance(model, BaseChatModel):
-        return frozenset()
-    return frozenset(type(model).model_fields)
-
-
-def _abilities(
-    model: BaseChatModel, kwargs: dict[str, Any], *, seeds: bool
-) -> Abilities:
-    """Guess from the model's class what its server takes."""
-    fields = _fields(model)
-    # OpenAI's Responses API has neither `n` nor `seed`; the model picks it by its
-    # name and by the tools, which only its own method knows.
-    picks = getattr(model, "_use_responses_api", None)
-    responses = bool(getattr(model, "use_responses_api", False)) or (
-        callable(picks) and bool(picks(kwargs))
-    )
-    return Abilities(
-        many="n" in fields and not responses,
-        seeds=seeds and "seed" in fields and not responses,
-    )
-
-
-def _fixed(model: BaseChatModel) -> dict[str, Any]:
-    """Options that undo what the model was made with and candidates must not have."""
-    fixed: dict[str, Any] = {}
-    if getattr(model, "streaming", False):
-        fixed["stream"] = False
-    if (getattr(model, "n", None) or 1) > 1:
-        fixed["n"] = 1
-    return fixed
 
 
 def _traced(config: RunnableConfig) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from langchain_agentrm.search.diverse import spread
+from langchain_agentrm.search.options import TieBreak
 from langchain_agentrm.types import Candidate
 
 __all__ = ["Finished", "FinishedMode", "Kept", "allot", "keep", "rank"]
@@ -26,6 +28,7 @@ class Finished:
     value: float
     votes: int = 1
     key: str = ""
+    logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ def _value(entry: Candidate | Finished) -> float:
     return entry.score.value
 
 
-def rank(entries: Sequence[Entry], *, resolution: float = 0.0) -> list[Entry]:
+def rank(
+    entries: Sequence[Entry], *, resolution: float = 0.0, tie_break: TieBreak = "votes"
+) -> list[Entry]:
     """Sort by score, best first; equal scores by votes, then by key.
 
     Scores closer than `resolution` to the best of their run are equal: a float below it
@@ -72,6 +77,8 @@ def rank(entries: Sequence[Entry], *, resolution: float = 0.0) -> list[Entry]:
     Args:
         entries: Scored candidates and finished beams.
         resolution: The reward model's own.
+        tie_break: `"likelihood"` lets the policy's log-probability decide before the
+            votes; an entry without one stands behind those that have it.
 
     Returns:
         The entries, best first.
@@ -87,9 +94,18 @@ def rank(entries: Sequence[Entry], *, resolution: float = 0.0) -> list[Entry]:
             _value(ordered[j]) == top or top - _value(ordered[j]) <= resolution
         ):
             j += 1
-        out += sorted(ordered[i:j], key=lambda e: (-e.votes, e.key, e.id))
+        out += sorted(
+            ordered[i:j],
+            key=lambda e: (_unlikely(e, tie_break), -e.votes, e.key, e.id),
+        )
         i = j
     return out
+
+
+def _unlikely(entry: Candidate | Finished, tie_break: TieBreak) -> float:
+    if tie_break == "votes":
+        return 0.0
+    return float("inf") if entry.logprob is None else -entry.logprob
 
 
 def keep(
@@ -99,6 +115,8 @@ def keep(
     beam_width: int,
     resolution: float = 0.0,
     mode: FinishedMode = "compete",
+    per_parent: int | None = None,
+    tie_break: TieBreak = "votes",
 ) -> Kept:
     """Keep the best W1 of the new candidates and the finished beams.
 
@@ -109,15 +127,19 @@ def keep(
         resolution: Score differences up to this are ties.
         mode: `"compete"`: a finished beam needs a slot like any other; `"aside"`: it
             takes none, is kept for the end, and W1 candidates go on beside it.
+        per_parent: Children of one parent while another has one; None for no limit.
+        tie_break: What decides between equal scores.
 
     Returns:
         What is kept, each best first.
     """
     if mode == "aside":
-        best = rank(list(candidates), resolution=resolution)[:beam_width]
-        return Kept(tuple(best), tuple(rank(list(finished), resolution=resolution)))
+        best = rank(list(candidates), resolution=resolution, tie_break=tie_break)
+        done = rank(list(finished), resolution=resolution, tie_break=tie_break)
+        return Kept(tuple(spread(best, beam_width, per_parent=per_parent)), tuple(done))
     pool: list[Candidate | Finished] = [*candidates, *finished]
-    slots = rank(pool, resolution=resolution)[:beam_width]
+    ranked = rank(pool, resolution=resolution, tie_break=tie_break)
+    slots = spread(ranked, beam_width, per_parent=per_parent)
     return Kept(
         tuple(e for e in slots if isinstance(e, Candidate)),
         tuple(e for e in slots if isinstance(e, Finished)),

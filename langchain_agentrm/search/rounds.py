@@ -9,9 +9,13 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 
 from langchain_agentrm.errors import NoCandidateError, RewardModelError
+from langchain_agentrm.search.adaptive import allot_close
 from langchain_agentrm.search.beam import Finished, FinishedMode, Kept, allot, keep
+from langchain_agentrm.search.blend import blend, first_choices
 from langchain_agentrm.search.ids import derive_seed
 from langchain_agentrm.search.merge import ActionGrammar, apply_grammar, merge
+from langchain_agentrm.search.options import SearchOptions
+from langchain_agentrm.search.revisit import Shelf, revisit
 from langchain_agentrm.trajectory import Trajectory, Turn, describe
 from langchain_agentrm.types import (
     Action,
@@ -35,6 +39,8 @@ __all__ = [
 ]
 
 _NOTHING = Usage()
+_EMPTY = Shelf()
+_PAPER = SearchOptions()
 
 RewardErrorPolicy = Literal["policy_order", "raise"]
 
@@ -67,6 +73,7 @@ class OpenState:
         prefix: The trajectory so far, without the action that is now sought.
         observation: What that action answers.
         depth: Actions taken so far.
+        value: Score of the last action; None at the root and where there is none.
     """
 
     id: str
@@ -74,6 +81,7 @@ class OpenState:
     prefix: Trajectory
     observation: str
     depth: int = 0
+    value: float | None = None
 
     def then(self, action: str) -> Trajectory:
         """The trajectory that ends with `action`."""
@@ -95,6 +103,7 @@ class RoundSettings:
         include_greedy: Let the policy's greedy action be one of each state's draws.
         margin: How much better than the greedy action a candidate must be to replace
             it; needs `include_greedy` and `beam_width=1`.
+        search: What goes beyond the paper.
     """
 
     beam_width: int = 1
@@ -105,6 +114,7 @@ class RoundSettings:
     temperature: float | None = None
     include_greedy: bool = False
     margin: float = 0.0
+    search: SearchOptions = _PAPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ class Selection:
         policy_usage: What proposing cost.
         reward_usage: What scoring cost.
         dropped_scores: Errors of single candidates that could not be scored.
+        shelf: Dropped candidates that a revisit may call back.
     """
 
     kept: Kept
@@ -128,6 +139,13 @@ class Selection:
     policy_usage: Usage = _NOTHING
     reward_usage: Usage = _NOTHING
     dropped_scores: tuple[str, ...] = ()
+    shelf: Shelf = _EMPTY
+
+    @property
+    def revived(self) -> tuple[Candidate, ...]:
+        """Kept candidates that an earlier step had dropped."""
+        seen = {c.id for c in self.candidates}
+        return tuple(c for c in self.kept.candidates if c.id not in seen)
 
 
 def action_text(candidate: Candidate) -> str:
@@ -138,9 +156,15 @@ def action_text(candidate: Candidate) -> str:
 
 def _requests(states: Sequence[OpenState], s: RoundSettings) -> list[ProposalRequest]:
     root = len(states) == 1 and states[0].depth == 0
-    n = allot(len(states), beam_width=s.beam_width, expansions=s.expansions, root=root)
+    each = allot(
+        len(states), beam_width=s.beam_width, expansions=s.expansions, root=root
+    )
+    counts = [each] * len(states)
+    if s.search.adaptive is not None:
+        values = [state.value for state in states]
+        counts = allot_close(values, sum(counts), halving=s.search.adaptive)
     out = []
-    for state in states:
+    for state, n in zip(states, counts, strict=True):
         draws = n - 1 if s.include_greedy else n
         if s.include_greedy:
             out.append(
@@ -178,11 +202,12 @@ def select(
     *,
     resolution: float = 0.0,
     comparable: Literal["global", "group", "depth"] = "global",
+    shelf: Shelf = _EMPTY,
 ) -> Generator[Propose | Evaluate, Any, Selection]:
     """Sample, parse, merge, score and keep: one step of every search in this package.
 
     Args:
-        states: Open states; all are expanded.
+        states: Open states; all are expanded. Without any only the shelf can go on.
         finished: Finished beams with their trajectories.
         grammar: Who reads actions out of messages.
         settings: Widths, seeds and failure policy.
@@ -190,6 +215,7 @@ def select(
         comparable: What the reward model's scores are comparable across: under
             `"group"` finished beams are scored again with this step's candidates, under
             `"depth"` they stand aside.
+        shelf: What earlier steps dropped, for a revisit.
 
     Yields:
         `Propose`, then `Evaluate`; each is answered with its batch.
@@ -201,6 +227,10 @@ def select(
         RewardModelError: If nothing could be scored and `on_reward_error="raise"`.
         NoCandidateError: If no state got any candidate, valid or not.
     """
+    step = _Step(settings, resolution, comparable, shelf)
+    if not states:
+        kept, shelf = step.go_back([f for f, _ in finished])
+        return Selection(kept, (), shelf=shelf)
     requests = _requests(states, settings)
     proposed: Batch[list[Candidate]] = yield Propose(requests)
     drawn: dict[str, list[Candidate]] = {s.id: [] for s in states}
@@ -218,8 +248,8 @@ def select(
     }
     done = list(finished)
     if not distinct:
-        kept = keep((), [f for f, _ in done], beam_width=settings.beam_width)
-        return Selection(kept, (), invalid, policy_usage=proposed.usage)
+        kept, shelf = step.go_back([f for f, _ in done])
+        return Selection(kept, (), invalid, policy_usage=proposed.usage, shelf=shelf)
     by_id = {s.id: s for s in states}
     trajectories = [by_id[c.parent].then(action_text(c)) for c in distinct]
     again = [t for _, t in done] if comparable == "group" else []
@@ -243,9 +273,8 @@ def select(
                 (f if s.value is None else replace(f, value=s.value), t)
                 for (f, t), s in zip(done, scores[len(distinct) :], strict=True)
             ]
-    kept, lost, fallback = _decide(
-        distinct, [f for f, _ in done], fallback, settings, resolution, comparable
-    )
+    distinct = blend(distinct, settings.search)
+    kept, lost, fallback, shelf = step.decide(distinct, [f for f, _ in done], fallback)
     return Selection(
         kept,
         tuple(distinct),
@@ -254,61 +283,99 @@ def select(
         proposed.usage,
         reward_usage,
         lost,
+        shelf,
     )
 
 
-def _decide(
-    distinct: list[Candidate],
-    ended: list[Finished],
-    fallback: str,
-    settings: RoundSettings,
-    resolution: float,
-    comparable: str,
-) -> tuple[Kept, tuple[str, ...], str]:
-    """Keep the best; where nothing was scored, follow the policy's own order."""
-    ok = [c for c in distinct if c.score is not None and c.score.ok]
-    lost = tuple(c.score.error or "" for c in distinct if c.score and not c.score.ok)
-    if not ok and not fallback:
-        fallback = f"no candidate could be scored: {lost[0]}"
-        if settings.on_reward_error == "raise":
-            msg = f"No candidate of {len(distinct)} could be scored: {lost[0]}."
-            raise RewardModelError(
-                msg,
-                remedy="Check the reward model, or set on_reward_error='policy_order'.",
-            )
-    mode = "aside" if comparable == "depth" else settings.finished
-    if fallback:
-        taken = 0 if mode == "aside" else len(ended)
-        slots = max(0, settings.beam_width - taken)
-        return (
-            Kept(tuple(_policy_order(distinct)[:slots]), tuple(ended)),
-            lost,
-            fallback,
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Decides what one step keeps."""
+
+    settings: RoundSettings
+    resolution: float
+    comparable: str
+    shelf: Shelf
+
+    @property
+    def mode(self) -> FinishedMode:
+        return "aside" if self.comparable == "depth" else self.settings.finished
+
+    def keep(self, candidates: Sequence[Candidate], ended: Sequence[Finished]) -> Kept:
+        return keep(
+            candidates,
+            ended,
+            beam_width=self.settings.beam_width,
+            resolution=self.resolution,
+            mode=self.mode,
+            per_parent=self.settings.search.per_parent,
+            tie_break=self.settings.search.tie_break,
         )
-    kept = keep(
-        _apply_margin(ok, settings),
-        ended,
-        beam_width=settings.beam_width,
-        resolution=resolution,
-        mode=mode,
-    )
-    return kept, lost, fallback
+
+    def go_back(self, ended: Sequence[Finished]) -> tuple[Kept, Shelf]:
+        """The step brought nothing new: what is left is finished or was dropped."""
+        return self._revisit(self.keep((), ended), (), ended)
+
+    def _revisit(
+        self, kept: Kept, scored: Sequence[Candidate], ended: Sequence[Finished]
+    ) -> tuple[Kept, Shelf]:
+        return revisit(
+            kept,
+            scored,
+            ended,
+            self.shelf,
+            self.settings.search,
+            self.keep,
+            resolution=self.resolution,
+        )
+
+    def decide(
+        self, distinct: Sequence[Candidate], ended: Sequence[Finished], fallback: str
+    ) -> tuple[Kept, tuple[str, ...], str, Shelf]:
+        """Keep the best; where nothing was scored, follow the policy's own order."""
+        ok = [c for c in distinct if c.score is not None and c.score.ok]
+        lost = tuple(
+            c.score.error or "" for c in distinct if c.score and not c.score.ok
+        )
+        if not ok and not fallback:
+            fallback = f"no candidate could be scored: {lost[0]}"
+            if self.settings.on_reward_error == "raise":
+                msg = f"No candidate of {len(distinct)} could be scored: {lost[0]}."
+                raise RewardModelError(
+                    msg,
+                    remedy="Check the reward model, or set "
+                    "on_reward_error='policy_order'.",
+                )
+        if fallback:
+            taken = 0 if self.mode == "aside" else len(ended)
+            slots = max(0, self.settings.beam_width - taken)
+            best = _policy_order(distinct)[:slots]
+            return Kept(tuple(best), tuple(ended)), lost, fallback, self.shelf
+        kept = self.keep(_apply_margin(ok, self.settings), ended)
+        kept, shelf = self._revisit(kept, ok, ended)
+        return kept, lost, fallback, shelf
 
 
 def _apply_margin(
     candidates: list[Candidate], settings: RoundSettings
 ) -> list[Candidate]:
-    if not settings.margin or not settings.include_greedy:
+    """Leave out what is not clearly better than the policy's own first choice."""
+    if settings.search.vote_margin:
+        first = first_choices(candidates)
+        margin = settings.search.vote_margin
+    elif settings.margin and settings.include_greedy:
+        first = {c.parent: c for c in candidates if c.source == "greedy"}
+        margin = settings.margin
+    else:
         return candidates
-    floor = {
-        c.parent: (c.score.value or 0.0) + settings.margin
-        for c in candidates
-        if c.source == "greedy" and c.score is not None
-    }
     return [
         c
         for c in candidates
-        if c.source == "greedy"
-        or c.parent not in floor
-        or (c.score is not None and (c.score.value or 0.0) > floor[c.parent])
+        if c.parent not in first
+        or c.id == first[c.parent].id
+        or _value(c) > _value(first[c.parent]) + margin
     ]
+
+
+def _value(candidate: Candidate) -> float:
+    score = candidate.score
+    return 0.0 if score is None or score.value is None else score.value

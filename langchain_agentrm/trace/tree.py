@@ -96,3 +96,7 @@ def _add(tree: Tree, nodes: dict[str, TreeNode], event: Mapping[str, Any]) -> No
         nodes[node.id] = node
         above = nodes.get(node.parent)
         (above.children if above else tree.roots).append(node)
+    # A revisit keeps candidates of earlier steps.
+    for ident in event["kept"]:
+        if ident in nodes:
+            nodes[ident].kept = True

@@ -189,6 +189,20 @@ def test_an_engine_that_raises_is_closed_and_named_and_its_sibling_lives():
     assert act(pool, "b", "add 1").observation == "The number is 1."
 
 
+class Away(ScriptedEnvironment):
+    def _step(self, action):
+        raise ConnectionResetError(action)
+
+
+@pytest.mark.parametrize(("fork", "retryable"), [("replay", True), ("none", False)])
+def test_a_lost_engine_may_be_asked_again_where_a_replay_is_allowed(fork, retryable):
+    factory = Counted(fork, kind=Away)
+    pool, _ = opened(factory)
+    with pytest.raises(EnvironmentFailedError) as failure:
+        act(pool, "a", "add 1")
+    assert failure.value.retryable is retryable
+
+
 class NoCopy(ScriptedEnvironment):
     def _copy(self):
         raise MemoryError

@@ -1,4 +1,4 @@
-"""A checkpointed beam search that can kill its own process at a given point.
+"""A checkpointed beam search that is killed: by itself at a point, or from outside.
 
 The environment writes every action that it runs to a file: the side effect that must
 not happen twice.
@@ -6,6 +6,7 @@ not happen twice.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from langchain_agentrm import create_beam_search
 from langchain_agentrm.errors import ForkError
@@ -32,16 +34,21 @@ TASK = ("count_far", 203)  # reach 12, in 4 steps at least
 
 
 class Fuse:
-    """Kills the process when a place is passed for the k-th time."""
+    """Kills the process when a place is passed for the k-th time.
 
-    def __init__(self, place, at, before):
-        self.place, self.at, self.before = place, at, before
+    With a pace, every place takes so many seconds, so that a kill from outside can
+    fall into each of them.
+    """
+
+    def __init__(self, place, at, before, pace=0.0):
+        self.place, self.at, self.before, self.pace = place, at, before, pace
         self.count = itertools.count(1)
         self.lock = threading.Lock()
         self.burning = threading.Event()
 
     def passed(self, place):
         """Count, and die if it is time."""
+        time.sleep(self.pace)
         if place == "step" and self.burning.is_set():
             time.sleep(60)  # a sibling that comes now must not act after the last look
         if place != self.place:
@@ -86,8 +93,11 @@ def recorded(database):
         return []
     connection = sqlite3.connect(database, timeout=30)
     saver = SqliteSaver(connection)
+    made = "select 1 from sqlite_master where name='writes'"
     query = "select type, value from writes where channel='nodes'"
     try:
+        if connection.execute(made).fetchone() is None:
+            return []  # killed before the checkpointer made its tables
         rows = connection.execute(query).fetchall()
     finally:
         connection.close()
@@ -133,7 +143,7 @@ def main(job):
             settled = settled + 1 if known else 0
             time.sleep(0.05)
 
-    fuse = Fuse(job.get("place"), job.get("at", 0), settle)
+    fuse = Fuse(job.get("place"), job.get("at", 0), settle, job.get("pace", 0.0))
     LoggedEnvironment.log_file, LoggedEnvironment.fuse = job["log"], fuse
     policy = ScriptedPolicy(answers=_watched(_answer, fuse, "policy"))
     reward_model = ScriptedRewardModel(_watched(_score, fuse, "reward"))
@@ -147,17 +157,38 @@ def main(job):
         max_steps=8,
         seed=7,
     )
-    with SqliteSaver.from_conn_string(job["database"]) as saver:
+    given = {"task": factory.task(*TASK)}
+    print("ready", flush=True)
+    began = time.monotonic()
+    go = _run_async if job.get("async") else _run
+    try:
+        begun, out = go(builder, given, job["database"])
+    except ForkError as error:
+        print(json.dumps({"begun": True, "refused": str(error)}))
+        return
+    seconds = time.monotonic() - began
+    messages = [[m.type, m.id, str(m.text)] for m in out["messages"]]
+    outcome = {"begun": begun, "result": out["result"], "messages": messages}
+    print(json.dumps({**outcome, "seconds": seconds}))
+
+
+def _run(builder, given, database):
+    with SqliteSaver.from_conn_string(database) as saver:
         graph = builder.compile(checkpointer=saver)
         begun = bool(graph.get_state(CONFIG).values)
-        given = None if begun else {"task": factory.task(*TASK)}
-        try:
-            out = graph.invoke(given, CONFIG, durability="sync")
-        except ForkError as error:
-            print(json.dumps({"begun": begun, "refused": str(error)}))
-            return
-    messages = [[m.type, m.id, str(m.text)] for m in out["messages"]]
-    print(json.dumps({"begun": begun, "result": out["result"], "messages": messages}))
+        out = graph.invoke(None if begun else given, CONFIG, durability="sync")
+    return begun, out
+
+
+def _run_async(builder, given, database):
+    async def run():
+        async with AsyncSqliteSaver.from_conn_string(database) as saver:
+            graph = builder.compile(checkpointer=saver)
+            begun = bool((await graph.aget_state(CONFIG)).values)
+            now = None if begun else given
+            return begun, await graph.ainvoke(now, CONFIG, durability="sync")
+
+    return asyncio.run(run())
 
 
 def _watched(function, fuse, place):
