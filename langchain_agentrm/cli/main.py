@@ -21,7 +21,7 @@ _COMMANDS = {
     "run": "Run a policy, plain or with search, over tasks of an environment.",
     "envs": "List the installed environments, or describe one.",
     "rm": "Inspect reward models, score in bulk, compare backends.",
-    "serve": "Start a server: a reward model behind vLLM.",
+    "serve": "Start a server: a reward model behind vLLM, or the OpenAI proxy.",
     "train": "Train a policy and a reward model, stage by stage.",
 }
 """Each is `app` in the module of its name, a `typer.Typer(add_completion=False)`."""

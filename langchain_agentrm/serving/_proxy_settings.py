@@ -47,7 +47,7 @@ class ProxySettings:
     max_upstream: int = 256
     seconds: float = 300.0
     score_seconds: float = 60.0
-    early: float = 0.05
+    early: float = 1.0
     keep_alive: float = 5.0
 
     def __post_init__(self) -> None:
