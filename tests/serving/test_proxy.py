@@ -166,7 +166,7 @@ def test_a_stream_without_usage_ends_with_agentrm_on_its_last_chunk(client):
 
 def test_a_stream_is_kept_open_by_comments(proxy, upstream):
     upstream.latency = 0.4
-    url = proxy(keep_alive=0.05)
+    url = proxy(keep_alive=0.05, early=0.05)
     body = {"model": "m", "messages": HELLO, "stream": True}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body) as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")

@@ -69,7 +69,7 @@ def test_an_error_that_is_no_json_stays_as_it_is(proxy, upstream):
 def test_a_late_error_travels_in_the_stream(proxy, upstream):
     upstream.latency = 0.3
     upstream.fail = lambda body: error(429, "too many", type="rate")
-    url = proxy()
+    url = proxy(early=0.05)
     with connect(url) as client:
         stream = create(client, stream=True)
         assert stream.response.status_code == 200
