@@ -1,4 +1,4 @@
-"""`agentrm envs`: which environments are installed, and what is in one."""
+"""`agentrm envs`: which environments are installed, what is in one, and playing it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from langchain_agentrm.cli._play import Game
+from langchain_agentrm.cli.run import find_task
 from langchain_agentrm.environments import registry
 
 __all__ = ["app"]
@@ -18,7 +20,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def _envs() -> None:
-    """List the installed environments, or describe one."""
+    """List the installed environments, describe one, or play it."""
 
 
 @app.command("list")
@@ -71,3 +73,20 @@ def describe(
         part for part in (start.instruction, start.goal, start.observation) if part
     ]
     console.print(Text("\n\n".join(parts)))
+
+
+@app.command()
+def play(
+    name: Annotated[str, typer.Argument(help="Name of the environment.")],
+    task: Annotated[
+        str | None, typer.Option(help="TYPE:SEED, or TYPE for its first test task.")
+    ] = None,
+) -> None:
+    """Play a task yourself: type actions as a policy would write them.
+
+    `:actions` lists what the engine admits, `:undo` takes the last action back where
+    the engine's state can be copied, and `:quit`, or the end of the input, stops.
+    """
+    factory = registry.get(name)
+    chosen = find_task(factory, task) if task else factory.tasks("test", limit=1)[0]
+    Game(factory.make(), Console()).play(chosen)

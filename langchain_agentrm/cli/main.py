@@ -19,7 +19,7 @@ __all__ = ["app", "main"]
 _COMMANDS = {
     "demo": "Search a task live with the small models that ship with the package.",
     "run": "Run a policy, plain or with search, over tasks of an environment.",
-    "envs": "List the installed environments, or describe one.",
+    "envs": "List the installed environments, describe one, or play it.",
     "rm": "Inspect reward models, score in bulk, compare backends.",
     "serve": "Start a server: a reward model behind vLLM, or the OpenAI proxy.",
     "train": "Train a policy and a reward model, stage by stage.",

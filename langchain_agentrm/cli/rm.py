@@ -154,7 +154,7 @@ def parity(
             f"{row.mean:.1e}",
             f"{row.spread:.3g}",
             "same" if row.same_order else "DIFFERS",
-            f"{row.cached} of {row.tokens}",
+            "not told" if row.cached is None else f"{row.cached} of {row.tokens}",
         )
     Console(soft_wrap=True).print(table)
     if json_file is not None:

@@ -30,7 +30,7 @@ class ParityRow:
         same_order: Whether both rank the texts alike, ties below 1e-4 aside.
         texts: How many texts were scored.
         tokens: Tokens of all texts.
-        cached: Those of them read from a cache.
+        cached: Those of them read from a cache; None where the backend does not say.
     """
 
     backend: str
@@ -40,7 +40,7 @@ class ParityRow:
     same_order: bool
     texts: int
     tokens: int
-    cached: int
+    cached: int | None
 
 
 def parity(
@@ -77,17 +77,19 @@ def parity(
     reference = _values(plain, texts, "in process")[0]
     rows = []
 
-    def add(backend: str, model: RewardModel) -> None:
+    def add(backend: str, model: RewardModel, *, counts: bool = True) -> None:
         on_event(backend)
         values, tokens, cached = _values(model, texts, backend)
-        rows.append(_row(backend, reference, values, tokens, cached))
+        rows.append(
+            _row(backend, reference, values, tokens, cached if counts else None)
+        )
 
     add("in process, kept prefixes", AgentRM(path, dtype=dtype))
     on_event("starting a vLLM server")
     with VLLMServer(path, vllm_python=vllm_python, dtype=dtype) as server:
         client = VLLMRewardModel(server.url, tokenizer=server.served.tokenizer)
-        add("vLLM HTTP, cold", client)
-        add("vLLM HTTP, cached", client)
+        add("vLLM HTTP, cold", client, counts=False)
+        add("vLLM HTTP, cached", client, counts=False)
     on_event("starting a vLLM engine")
     with VLLMEngineRewardModel(path, vllm_python=vllm_python, dtype=dtype) as engine:
         add("vLLM engine, cold", engine)
@@ -151,7 +153,7 @@ def _row(
     reference: Sequence[float],
     values: Sequence[float],
     tokens: int,
-    cached: int,
+    cached: int | None,
 ) -> ParityRow:
     apart = [abs(a - b) for a, b in zip(reference, values, strict=True)]
     tie = 1e-4

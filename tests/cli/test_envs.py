@@ -5,6 +5,7 @@ import pytest
 from langchain_agentrm.cli import main
 from langchain_agentrm.environments import EnvironmentSpec, registry
 from langchain_agentrm.environments.base import Environment, Start
+from langchain_agentrm.testing._game import ScriptedFactory
 from langchain_agentrm.types import TaskRef, Transition
 
 
@@ -67,3 +68,52 @@ def test_describe_shows_types_and_how_a_task_begins(capsys):
 def test_an_unknown_environment_is_an_error_line(capsys):
     assert run("describe", "atlantis") == 1
     assert "atlantis" in capsys.readouterr().err
+
+
+def play(monkeypatch, *lines, name=Rooms.name, task="attic:3"):
+    said = iter(lines)
+
+    def read(*_, **__):
+        try:
+            return next(said)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("rich.console.Console.input", read)
+    with pytest.raises(SystemExit) as stop:
+        main(["envs", "play", name, "--task", task])
+    return stop.value.code or 0
+
+
+def test_a_person_plays_until_the_step_limit(monkeypatch, capsys):
+    assert play(monkeypatch, *[f"go {n}" for n in range(9)]) == 0
+    out = capsys.readouterr().out
+    assert "room 3 [dark]" in out
+    assert "go 6" in out
+    assert "go 7" not in out
+    assert "step limit of 7" in out
+    assert "not solved; score 0.00; actions: 7" in out
+
+
+def test_an_empty_line_is_no_action_and_quit_stops(monkeypatch, capsys):
+    assert play(monkeypatch, "", ":actions", "go", ":quit", "never") == 0
+    out = capsys.readouterr().out
+    assert "no action here" in out
+    assert "lists none" in out
+    assert "actions: 1" in out
+    assert "never" not in out
+
+
+def test_undo_takes_an_action_back(monkeypatch, capsys):
+    registry_get = registry.get
+    factory = ScriptedFactory("copy")
+    monkeypatch.setattr(
+        registry, "get", lambda n: factory if n == "scripted" else registry_get(n)
+    )
+    task = factory.tasks("test", limit=1)[0]
+    name = f"{task['type']}:{task['seed']}"
+    lines = ("add 1", "add 1", ":undo", "add 2")
+    assert play(monkeypatch, *lines, name="scripted", task=name) == 0
+    out = capsys.readouterr().out
+    assert "Actions taken: 1." in out
+    assert "solved; score 1.00; actions: 2" in out
