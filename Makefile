@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence bench bench-surfaces bench-scoring ablations docs clean
+.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence bench bench-surfaces bench-scoring bench-environments ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -88,6 +88,9 @@ bench-surfaces: $(VENV)/.installed-dev  ## Cost of middleware, chat model and pr
 
 bench-scoring: $(VENV)/.installed-dev  ## Cost of scoring texts that begin alike
 	$(BIN)/python benchmarks/prefix_scoring.py --out docs/data/prefix_scoring.json $(ARGS)
+
+bench-environments: $(VENV)/.installed-dev  ## Speed, forks and experts of environments
+	$(BIN)/python benchmarks/environments.py --out docs $(ARGS)
 
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)
