@@ -2,7 +2,8 @@
 
 `make bench-environments` writes the table of docs/environments.md. Steps are timed
 with the list of admissible actions where the engine gives one; a fork is timed after
-30 steps and a step is taken in it, so that a copy that is made late is counted.
+30 steps, or one less than the task allows, and a step is taken in it, so that a copy
+that is made late is counted.
 """
 
 from __future__ import annotations
@@ -102,9 +103,9 @@ def _walk(
     try:
         while time.perf_counter() < until or not steps:
             task = draw.choice(tasks)
-            env.reset(task)
+            limit = env.reset(task).step_limit
             script = _script(factory, task)
-            for n in range(DEPTH):
+            for n in range(min(DEPTH, (limit or DEPTH + 1) - 1)):
                 action = _action(env, script, n, draw)
                 start = time.perf_counter()
                 transition = env.step(action)
