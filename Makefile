@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
 INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
+ENVIRONMENTS := -e integrations/alfworld -e integrations/webshop
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.
@@ -34,7 +35,8 @@ $(VENV)/.installed-demo: $(BIN)/python $(METADATA)
 
 $(VENV)/.installed-dev: $(BIN)/python $(METADATA)
 	$(PIP) --upgrade 'pip>=25.1'  # the first that knows --group
-	$(PIP) -e '.[agent,local,openai,proxy,served,sqlite]' $(INTEGRATIONS) --group dev
+	$(PIP) -e '.[agent,local,openai,proxy,served,sqlite]' $(INTEGRATIONS) \
+	  $(ENVIRONMENTS) --group dev
 	@touch $@ $(VENV)/.installed-demo
 
 demo: $(VENV)/.installed-demo  ## Search a task live with the embedded models

@@ -38,7 +38,7 @@ class Game:
                 line = self._read()
                 if line is None or line == ":quit":
                     break
-                self._words.get(line, lambda line=line: self._act(line))()  # type: ignore[misc]
+                self._words.get(line, lambda line=line: self._act(line))()
             self._sum_up()
         finally:
             for environment in (*self._earlier, self._environment):

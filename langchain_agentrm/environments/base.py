@@ -204,8 +204,11 @@ class Environment(ABC):
         Returns:
             Its answer, or None if it has none.
         """
+        taken = len(self.actions_taken)
         answer = self.on_invalid(message)
         if answer is not None:
+            # An engine may answer by a step of its own, which has recorded itself.
+            del self.actions_taken[taken:], self.digests[taken + 1 :]
             args = {"text": str(message.text)}
             self.actions_taken.append([{"name": _REJECTED, "args": args}])
             self.digests.append(digest(self.normalise(answer.observation)))

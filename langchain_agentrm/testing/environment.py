@@ -315,6 +315,24 @@ class EnvironmentConformance:
 
     # Branches.
 
+    def test_a_rejected_message_costs_one_step_and_is_replayed(
+        self, factory: EnvironmentFactory, tasks: Sequence[TaskRef]
+    ) -> None:
+        """What the environment answers to no action is one record, and forks alike."""
+        env = _reset(factory, tasks[0])
+        answer = env.reject(AIMessage(""))
+        if answer is None:
+            env.close()
+            pytest.skip("an invalid message ends the beam here")
+        assert len(env.actions_taken) == 1
+        assert len(env.digests) == len(env.actions_taken) + 1
+        if factory.spec.replayable:
+            again = factory.make()
+            again.replay(tasks[0], env.actions_taken, env.digests)
+            assert again.digests == env.digests
+            again.close()
+        env.close()
+
     def test_fork_goes_on_as_the_original(
         self,
         factory: EnvironmentFactory,
