@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
 INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
-ENVIRONMENTS := -e integrations/alfworld -e integrations/webshop
+ENVIRONMENTS := -e integrations/alfworld -e integrations/maze -e integrations/pddl \
+  -e integrations/webshop
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.

@@ -1,0 +1,66 @@
+"""An expert that walks the shortest way, for demonstrations and as a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_agentrm.environments.base import Start
+from langchain_agentrm.types import TaskRef
+from langchain_agentrm_maze.environment import MazeEnvironment
+
+__all__ = ["Demonstration", "demonstrate", "expert_action"]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One episode of the expert.
+
+    Attributes:
+        start: What the task showed first.
+        steps: The observation before each action, and the action.
+        score: 1.0 if the goal was reached, else 0.0.
+    """
+
+    start: Start
+    steps: Sequence[tuple[str, str]]
+    score: float
+
+    @property
+    def success(self) -> bool:
+        """Whether the goal was reached."""
+        return self.score >= 1.0
+
+
+def expert_action(env: MazeEnvironment) -> str | None:
+    """Choose a move on a shortest way; None where the episode is over.
+
+    Raises:
+        ConfigurationError: If no task was loaded.
+    """
+    here = env.position()
+    return None if here.over else here.maze.towards(here.cell)
+
+
+def demonstrate(task: TaskRef, env: MazeEnvironment | None = None) -> Demonstration:
+    """Walk the shortest way until the goal or the step limit is reached.
+
+    Args:
+        task: The task.
+        env: The environment to use; by default a new one.
+
+    Returns:
+        The episode, successful or not.
+
+    Raises:
+        UnknownTaskError: If the task does not exist.
+    """
+    env = env or MazeEnvironment()
+    start = env.reset(task)
+    observation, score = start.observation, 0.0
+    steps: list[tuple[str, str]] = []
+    while (action := expert_action(env)) is not None:
+        transition = env.step(action)
+        steps.append((observation, action))
+        observation, score = transition.observation, transition.score
+    return Demonstration(start, tuple(steps), score)
