@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
 INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
 ENVIRONMENTS := -e integrations/alfworld -e integrations/maze -e integrations/pddl \
-  -e integrations/webshop
+  -e integrations/scienceworld -e integrations/tools -e integrations/webshop
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.
@@ -38,6 +38,7 @@ $(VENV)/.installed-dev: $(BIN)/python $(METADATA)
 	$(PIP) --upgrade 'pip>=25.1'  # the first that knows --group
 	$(PIP) -e '.[agent,local,openai,proxy,served,sqlite]' $(INTEGRATIONS) \
 	  $(ENVIRONMENTS) --group dev
+	$(PIP) --no-deps -e integrations/jericho  # its engine wants a compiler; tests skip
 	@touch $@ $(VENV)/.installed-demo
 
 demo: $(VENV)/.installed-demo  ## Search a task live with the embedded models

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["VECTORS", "Reach", "Sight", "look"]
+__all__ = ["VECTORS", "Reach", "Sight", "lit", "look"]
 
 VECTORS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Steps of the four directions, in MiniGrid's order."""
@@ -37,7 +37,61 @@ class Sight(NamedTuple):
     cell: int
 
 
-def look(  # noqa: C901 - one pass, inlined because it runs at each action
+def lit(
+    cells: Sequence[Any],
+    width: int,
+    agent: tuple[int, int, int],
+    view: int,
+) -> list[tuple[int, int, int, Any]]:
+    """List the cells that the agent sees, row by row from its own.
+
+    Args:
+        cells: The grid's cells, row by row.
+        width: Cells in a row.
+        agent: Column, row and direction.
+        view: Side of the square that the agent sees.
+
+    Returns:
+        For each cell how far ahead and to the right it is, its index, and what is in
+        it, or None.
+    """
+    ax, ay, direction = agent
+    height = len(cells) // width
+    dx, dy = VECTORS[direction]
+    half = view // 2
+    found = []
+    # Light spreads from the agent's cell row by row, away from it: sideways within a
+    # row, and from each lit, transparent cell to the three cells ahead of it.
+    lights = [False] * view
+    lights[half] = True
+    for ahead in range(view):
+        x0, y0 = ax + ahead * dx, ay + ahead * dy
+        clear = [False] * view
+        things: list[Any] = [None] * view
+        for i in range(view):
+            right = i - half
+            x, y = x0 - right * dy, y0 + right * dx
+            if 0 <= x < width and 0 <= y < height:
+                thing = cells[y * width + x]
+                things[i] = thing
+                clear[i] = thing is None or thing.see_behind()
+        beyond = [False] * view
+        for i in range(view - 1):
+            if lights[i] and clear[i]:
+                lights[i + 1] = beyond[i + 1] = beyond[i] = True
+        for i in range(view - 1, 0, -1):
+            if lights[i] and clear[i]:
+                lights[i - 1] = beyond[i - 1] = beyond[i] = True
+        for i, thing in enumerate(things):
+            if lights[i]:
+                right = i - half
+                cell = (y0 + right * dx) * width + x0 - right * dy
+                found.append((ahead, right, cell, thing))
+        lights = beyond
+    return found
+
+
+def look(
     cells: Sequence[Any],
     width: int,
     agent: tuple[int, int, int],
@@ -54,39 +108,11 @@ def look(  # noqa: C901 - one pass, inlined because it runs at each action
     Returns:
         The visible objects, walls left out.
     """
-    ax, ay, direction = agent
-    height = len(cells) // width
-    dx, dy = VECTORS[direction]
-    half = view // 2
-    found = []
-    # Light spreads from the agent's cell row by row, away from it: sideways within a
-    # row, and from each lit, transparent cell to the three cells ahead of it.
-    lit = [False] * view
-    lit[half] = True
-    for ahead in range(view):
-        x0, y0 = ax + ahead * dx, ay + ahead * dy
-        clear = [False] * view
-        things: list[Any] = [None] * view
-        for i in range(view):
-            right = i - half
-            x, y = x0 - right * dy, y0 + right * dx
-            if 0 <= x < width and 0 <= y < height:
-                thing = cells[y * width + x]
-                things[i] = thing
-                clear[i] = thing is None or thing.see_behind()
-        beyond = [False] * view
-        for i in range(view - 1):
-            if lit[i] and clear[i]:
-                lit[i + 1] = beyond[i + 1] = beyond[i] = True
-        for i in range(view - 1, 0, -1):
-            if lit[i] and clear[i]:
-                lit[i - 1] = beyond[i - 1] = beyond[i] = True
-        for i, thing in enumerate(things):
-            if lit[i] and thing is not None and thing.type != "wall":
-                right = i - half
-                cell = (y0 + right * dx) * width + x0 - right * dy
-                found.append((ahead + abs(right), right, ahead, cell, thing))
-        lit = beyond
+    found = [
+        (ahead + abs(right), right, ahead, cell, thing)
+        for ahead, right, cell, thing in lit(cells, width, agent, view)
+        if thing is not None and thing.type != "wall"
+    ]
     found.sort(key=lambda item: item[:2])
     numbers: dict[str, int] = {}
     out = []

@@ -330,10 +330,27 @@ class World:
 
     def _node(self, *, depth: int, problem: str = "") -> Node:
         engine, cells = self._engine, self._cells
+        snapshot = self._snapshot()
+        sights = look(cells, self._width, snapshot.agent, engine.agent_view_size)
+        text = _describe(sights, engine.carrying)
+        node = Node(
+            self._next_serial(),
+            snapshot,
+            f"{problem}. {text}" if problem else text,
+            sights,
+            depth=depth,
+            valid=not problem,
+            over=depth >= STEP_LIMIT,
+        )
+        self._loaded = node.serial
+        return node
+
+    def _snapshot(self) -> _Snapshot:
+        engine, cells = self._engine, self._cells
         x, y = engine.agent_pos
         agent = (int(x), int(y), int(engine.agent_dir))
         where = {id(c): i for i, c in enumerate(cells) if c is not None}
-        snapshot = _Snapshot(
+        return _Snapshot(
             agent,
             engine.carrying,
             tuple(
@@ -356,19 +373,6 @@ class World:
             tuple((d.obj_set, d.obj_poss) for d in self._descriptions),
             self._solved,
         )
-        sights = look(cells, self._width, agent, engine.agent_view_size)
-        text = _describe(sights, engine.carrying)
-        node = Node(
-            self._next_serial(),
-            snapshot,
-            f"{problem}. {text}" if problem else text,
-            sights,
-            depth=depth,
-            valid=not problem,
-            over=depth >= STEP_LIMIT,
-        )
-        self._loaded = node.serial
-        return node
 
     def _next_serial(self) -> int:
         self._serial += 1

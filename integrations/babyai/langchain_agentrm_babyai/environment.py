@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from langchain_agentrm_babyai._world import Node, World
     from langchain_agentrm_babyai.expert import Demonstration
 
-__all__ = ["INSTRUCTION", "STYLES", "BabyAI", "BabyAIFactory", "factory"]
+__all__ = ["BOARD_STYLE", "INSTRUCTION", "STYLES", "BabyAI", "BabyAIFactory", "factory"]
 
 STYLES = ("agentrm",)
+BOARD_STYLE = "agentboard"
+"""AgentBoard's game, played by `langchain_agentrm_babyai.board.BoardBabyAI`."""
 
 INSTRUCTION = """\
 You control a robot in a grid of rooms. It sees the part of the grid in front of it.
@@ -59,7 +62,8 @@ class BabyAI(Environment):
     before the end tells it the answer.
 
     Args:
-        style: Which texts and actions; `"agentrm"` is the only one.
+        style: Which texts and actions; `"agentrm"` is the only one of this class.
+            `BabyAIFactory(style="agentboard")` makes AgentBoard's game.
 
     Raises:
         ConfigurationError: If there is no such style.
@@ -79,11 +83,7 @@ class BabyAI(Environment):
     def _reset(self, task: TaskRef) -> Start:
         from langchain_agentrm_babyai._world import STEP_LIMIT, get_world
 
-        if task["env"] != BabyAIFactory.name:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
-        _check_types([task["type"]])
-        self._world = get_world(task["type"], _seed(task["seed"]))
+        self._world = get_world(*self._checked(task, levels.ALL))
         self._node = self._world.root
         return Start(
             observation=self._node.observation,
@@ -91,6 +91,14 @@ class BabyAI(Environment):
             instruction=INSTRUCTION,
             step_limit=STEP_LIMIT,
         )
+
+    def _checked(self, task: TaskRef, known: Sequence[str]) -> tuple[str, int]:
+        """Level and seed of a task of this environment."""
+        if task["env"] != BabyAIFactory.name:
+            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
+            raise UnknownTaskError(msg, remedy="Make that environment instead.")
+        _check_types([task["type"]], known)
+        return task["type"], _seed(task["seed"])
 
     def _step(self, action: Action) -> Transition:
         world, node = self.position()
@@ -177,14 +185,42 @@ class BabyAIFactory:
     """The registry entry `"babyai"`.
 
     Args:
-        style: Handed to every environment.
+        style: `"agentrm"`, the game in which the agent says when it is done, or
+            `"agentboard"`, AgentBoard's game: its levels, texts, macros and progress.
+        labels: AgentBoard's label file `data/babyai/test.jsonl`, for its test tasks;
+            only for its style.
+        prompts: AgentRM's published prompt folder, for the instruction; only for
+            AgentBoard's style.
+
+    Raises:
+        ConfigurationError: If there is no such style, or it has no such option.
     """
 
     name = "babyai"
     spec = BabyAI.spec
 
-    def __init__(self, style: str = "agentrm") -> None:
-        self.style = BabyAI(style).style
+    def __init__(
+        self,
+        style: str = "agentrm",
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        prompts: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if style not in (*STYLES, BOARD_STYLE):
+            msg = f"BabyAI has no style {style!r}."
+            raise ConfigurationError(
+                msg, remedy=f"Choose one of {[*STYLES, BOARD_STYLE]}."
+            )
+        self.style = style
+        self._board = style == BOARD_STYLE
+        if not self._board and (labels is not None or prompts is not None):
+            msg = f"Labels and prompts are of no use to style {style!r}."
+            raise ConfigurationError(
+                msg, remedy=f"Leave them out, or choose style={BOARD_STYLE!r}."
+            )
+        self._labels = None if labels is None else os.fspath(labels)
+        self._prompts = None if prompts is None else os.fspath(prompts)
+        self._levels = levels.BOARD if self._board else levels.ALL
 
     def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
         """Levels of a group.
@@ -195,6 +231,9 @@ class BabyAIFactory:
         if group not in _GROUPS:
             msg = f"BabyAI has no group of levels {group!r}."
             raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        if self._board:
+            # Nothing of AgentBoard's is trained on by AgentRM.
+            return list(levels.BOARD) if group in {"held_out", "all"} else []
         return list(_GROUPS[group])
 
     def tasks(
@@ -205,7 +244,8 @@ class BabyAIFactory:
         Args:
             split: `"train"`, `"dev"` or `"test"`.
             types: Levels; None means the held-in ones for train, and for dev and test
-                the group of that split: the dev levels, or held in plus held out.
+                the group of that split: the dev levels, or held in plus held out. In
+                AgentBoard's style all of its levels.
             limit: How many tasks at most.
 
         Returns:
@@ -214,13 +254,16 @@ class BabyAIFactory:
         Raises:
             UnknownTaskError: If a level or the split does not exist.
         """
-        seeds = levels.SPLIT_SEEDS.get(split)
+        splits = levels.BOARD_SPLIT_SEEDS if self._board else levels.SPLIT_SEEDS
+        seeds = splits.get(split)
         if seeds is None:
             msg = f"BabyAI has no split {split!r}."
             raise UnknownTaskError(
                 msg, remedy=f"Choose one of {list(levels.SPLIT_SEEDS)}."
             )
-        if types is None:
+        if types is None and self._board:
+            types = levels.BOARD
+        elif types is None:
             types = {
                 "train": levels.HELD_IN,
                 "dev": levels.DEV,
@@ -235,18 +278,25 @@ class BabyAIFactory:
             UnknownTaskError: If a level does not exist.
             ConfigurationError: If there are not that many tasks.
         """
-        most = len(levels.DEMONSTRATION_SEEDS)
+        every = levels.DEMONSTRATION_SEEDS
+        if self._board:
+            every = levels.BOARD_DEMONSTRATION_SEEDS
+        most = len(every)
         if not 0 <= n_per_type <= most:
             msg = f"n_per_type={n_per_type} demonstrations cannot be had."
             raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
-        seeds = levels.DEMONSTRATION_SEEDS[:n_per_type]
-        return self._round_robin(types, seeds, None)
+        return self._round_robin(types, every[:n_per_type], None)
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None where it gives up."""
-        from langchain_agentrm_babyai.expert import demonstrate
+        if self._board:
+            from langchain_agentrm_babyai.board import demonstrate_board
 
-        shown = demonstrate(task, self.make())
+            shown = demonstrate_board(task, self.make())
+        else:
+            from langchain_agentrm_babyai.expert import demonstrate
+
+            shown = demonstrate(task, self.make())
         return shown if shown.steps else None
 
     def task(self, type_: str, seed: int) -> TaskRef:
@@ -255,17 +305,21 @@ class BabyAIFactory:
         Raises:
             UnknownTaskError: If the level does not exist or the seed is no seed.
         """
-        _check_types([type_])
+        _check_types([type_], self._levels)
         return _task(type_, _seed(seed))
 
     def make(self) -> BabyAI:
         """Make an environment that has not been reset."""
+        if self._board:
+            from langchain_agentrm_babyai.board import BoardBabyAI
+
+            return BoardBabyAI(self._labels, self._prompts)
         return BabyAI(self.style)
 
     def _round_robin(
         self, types: Sequence[str], seeds: Sequence[int], limit: int | None
     ) -> list[TaskRef]:
-        _check_types(types)
+        _check_types(types, self._levels)
         count = len(types) * len(seeds)
         if limit is not None:
             count = max(0, min(count, limit))
@@ -278,11 +332,11 @@ def _task(type_: str, seed: int) -> TaskRef:
     return TaskRef(env=BabyAIFactory.name, type=type_, id=f"{type_}:{seed}", seed=seed)
 
 
-def _check_types(types: Sequence[str]) -> None:
+def _check_types(types: Sequence[str], known: Sequence[str] = levels.ALL) -> None:
     for type_ in types:
-        if type_ not in levels.ALL:
+        if type_ not in known:
             msg = f"BabyAI has no level {type_!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(levels.ALL)}.")
+            raise UnknownTaskError(msg, remedy=f"Choose one of {list(known)}.")
 
 
 def _seed(seed: int) -> int:

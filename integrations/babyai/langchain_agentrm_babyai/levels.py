@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 __all__ = [
     "ALL",
+    "BOARD",
+    "BOARD_DEMONSTRATION_SEEDS",
+    "BOARD_SPLIT_SEEDS",
     "DEMONSTRATION_SEEDS",
     "DEV",
     "HELD_IN",
@@ -128,3 +131,41 @@ SPLIT_SEEDS: Mapping[str, range] = {
 
 DEMONSTRATION_SEEDS = range(5_000)
 """Seeds for imitation, in no split."""
+
+BOARD: tuple[str, ...] = (
+    "GoToRedBallGrey",
+    "GoToRedBall",
+    "GoToRedBallNoDists",
+    "GoToObjS6",
+    "GoToLocalS8N7",
+    "GoToObjMazeS7",
+    "GoToImpUnlock",
+    "GoToSeqS5R2",
+    "GoToRedBlueBall",
+    "GoToDoor",
+    "GoToObjDoor",
+    "Open",
+    "OpenRedDoor",
+    "OpenDoorLoc",
+    "OpenRedBlueDoorsDebug",
+    "OpenDoorsOrderN4Debug",
+    "Pickup",
+    "UnblockPickup",
+    "PickupLoc",
+    "PickupDistDebug",
+    "PickupAbove",
+    "Unlock",
+    "UnlockLocalDist",
+    "UnlockPickupDist",
+    "BlockedUnlockPickup",
+    "UnlockToUnlock",
+    "FindObjS7",
+    "KeyCorridorS6R3",
+)
+"""AgentBoard's levels, in the order of its label file."""
+
+BOARD_SPLIT_SEEDS: Mapping[str, range] = {**SPLIT_SEEDS, "test": range(1234, 1238)}
+"""Seeds in AgentBoard's game; its own are the test split."""
+
+BOARD_DEMONSTRATION_SEEDS = range(10_000, 15_000)
+"""Seeds for imitation in AgentBoard's game, in no split."""

@@ -192,10 +192,6 @@ class MazeEnvironment(Environment):
         # Through `step`, so that a replay repeats it.
         return self.step("")
 
-    def reject(self, message: AIMessage) -> Transition | None:
-        """Let the environment answer a message without action; `step` records it."""
-        return self.on_invalid(message)
-
     def actions(self) -> list[str] | None:
         """The moves that no wall stops; none once the episode is over."""
         here = self.position()

@@ -198,10 +198,6 @@ class PDDL(Environment):
         # Through `step`, so that a replay repeats it.
         return self.step("")
 
-    def reject(self, message: AIMessage) -> Transition | None:
-        """Let the environment answer a message without action; `step` records it."""
-        return self.on_invalid(message)
-
     def actions(self) -> list[str] | None:
         """Actions that apply in this state; none once the episode is over."""
         here = self.position()

@@ -1,0 +1,239 @@
+"""The registry entry: tasks by tool, AgentBoard's where given, else generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_agentrm.environments.base import Split
+from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.types import TaskRef
+from langchain_agentrm_tools.environment import ToolTasks
+from langchain_agentrm_tools.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_agentrm_tools._kit import Kit
+    from langchain_agentrm_tools._label import Label
+    from langchain_agentrm_tools.expert import Demonstration
+    from langchain_agentrm_tools.official import Official
+
+__all__ = [
+    "DEMONSTRATION_SEEDS",
+    "HELD_IN",
+    "HELD_OUT",
+    "SPLIT_SEEDS",
+    "ToolTasksFactory",
+    "factory",
+    "open_task",
+]
+
+HELD_IN = ("movie", "academia", "todo")
+"""Tools that demonstrations and reward-model training may use."""
+
+HELD_OUT = ("weather", "sheet")
+"""Tools that only a test may use."""
+
+SPLIT_SEEDS: Mapping[str, range] = {
+    "train": range(100_000, 105_000),
+    "dev": range(300_000, 305_000),
+    "test": range(400_000, 405_000),
+}
+
+DEMONSTRATION_SEEDS = range(10_000, 15_000)
+"""Seeds for imitation, in no split."""
+
+_LINES = 1_000
+_GROUPS = {"held_in": HELD_IN, "held_out": HELD_OUT, "dev": ()}
+_NAME = "tools"
+_Group = Literal["held_in", "held_out", "dev", "all"]
+
+
+def open_task(settings: Settings, task: TaskRef) -> tuple[Label, Kit]:
+    """Make a task's label and its tool in a state of its own.
+
+    Raises:
+        UnknownTaskError: If the task does not exist.
+        ConfigurationError: If AgentBoard's data for it cannot be read.
+    """
+    if task["env"] != _NAME:
+        msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
+        raise UnknownTaskError(msg, remedy="Make that environment instead.")
+    tool, seed = task["type"], task["seed"]
+    if _task(settings, tool, seed)["id"] != task["id"]:
+        msg = f"There is no task {task['id']!r} with tool {tool!r} and seed {seed}."
+        raise UnknownTaskError(msg, remedy="Take tasks from the factory.")
+    if seed < _LINES:
+        official = _official(settings)
+        if official is not None:
+            label = official.labels[tool][seed]
+            return label, official.kit(label)
+    from langchain_agentrm_tools.generate import generate
+
+    made, kit = generate(tool, seed)
+    return made, kit.fork()
+
+
+class ToolTasksFactory:
+    """The registry entry `"tools"`; a task's type is its tool.
+
+    Seeds below 1,000 are the lines of AgentBoard's label files, counted by tool; all
+    others stand for generated tasks. Where a folder with labels is given, the test
+    split of its tools is theirs.
+
+    Args:
+        settings: Handed to every environment.
+        options: Fields of `Settings`, instead of `settings`.
+
+    Raises:
+        ConfigurationError: If an option does not exist or has no such value.
+    """
+
+    name = _NAME
+    spec = ToolTasks.spec
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        if settings is not None and options:
+            msg = f"Settings were given, and {sorted(options)} beside them."
+            raise ConfigurationError(msg, remedy="Give one or the other.")
+        try:
+            self.settings = settings or Settings(**options)
+        except TypeError as error:
+            msg = f"The tool tasks have no such option: {error}."
+            raise ConfigurationError(
+                msg, remedy=f"Options: {list(Settings.__dataclass_fields__)}."
+            ) from error
+
+    def types(self, group: _Group) -> list[str]:
+        """Tools of a group; none is a dev tool.
+
+        Raises:
+            UnknownTaskError: If there is no such group.
+        """
+        if group == "all":
+            return [*HELD_IN, *HELD_OUT]
+        if group not in _GROUPS:
+            msg = f"The tool tasks have no group {group!r}."
+            raise UnknownTaskError(msg, remedy=f"Choose one of {[*_GROUPS, 'all']}.")
+        return list(_GROUPS[group])
+
+    def tasks(
+        self, split: Split, types: Sequence[str] | None = None, limit: int | None = None
+    ) -> list[TaskRef]:
+        """Tasks of a split in a fixed order, round robin over the tools.
+
+        Args:
+            split: `"train"`, `"dev"` or `"test"`.
+            types: Tools; None means the held-in ones for train and dev, all for test.
+            limit: How many tasks at most.
+
+        Returns:
+            The tasks: for test AgentBoard's where given; 5,000 generated ones of each
+            tool otherwise.
+
+        Raises:
+            UnknownTaskError: If a tool or the split does not exist.
+            ConfigurationError: If AgentBoard's labels cannot be read.
+        """
+        if split not in SPLIT_SEEDS:
+            msg = f"The tool tasks have no split {split!r}."
+            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        if types is None:
+            types = self.types("all" if split == "test" else "held_in")
+        official = _official(self.settings) if split == "test" else None
+        seeds: dict[str, Sequence[int]] = {}
+        for type_ in types:
+            _check(type_)
+            labels = official.labels.get(type_) if official is not None else None
+            seeds[type_] = SPLIT_SEEDS[split] if labels is None else range(len(labels))
+        refs = self._round_robin(types, seeds)
+        return list(refs if limit is None else islice(refs, max(0, limit)))
+
+    def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
+        """Tasks for imitation, which are in no split, round robin over the tools.
+
+        Raises:
+            UnknownTaskError: If a tool does not exist.
+            ConfigurationError: If there are not that many tasks.
+        """
+        most = len(DEMONSTRATION_SEEDS)
+        if not 0 <= n_per_type <= most:
+            msg = f"n_per_type={n_per_type} demonstrations cannot be had."
+            raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
+        for type_ in types:
+            _check(type_)
+        seeds = dict.fromkeys(types, DEMONSTRATION_SEEDS[:n_per_type])
+        return list(self._round_robin(types, seeds))
+
+    def demonstrate(self, task: TaskRef) -> Demonstration | None:
+        """Let the expert act; None for AgentBoard's tasks, which bring no solution."""
+        from langchain_agentrm_tools.expert import demonstrate
+
+        shown = demonstrate(task, self.make())
+        return shown if shown.steps else None
+
+    def task(self, type_: str, seed: int) -> TaskRef:
+        """Name one task by tool and seed.
+
+        Raises:
+            UnknownTaskError: If the tool does not exist, or the seed is no seed.
+        """
+        return _task(self.settings, type_, seed)
+
+    def label(self, task: TaskRef) -> dict[str, Any]:
+        """Write a task as a line of AgentBoard's label files.
+
+        Raises:
+            UnknownTaskError: If the task does not exist.
+        """
+        return open_task(self.settings, task)[0].line()
+
+    def make(self) -> ToolTasks:
+        """Make an environment that has not been reset."""
+        return ToolTasks(self.settings)
+
+    def _round_robin(
+        self, types: Sequence[str], seeds: Mapping[str, Sequence[int]]
+    ) -> Iterator[TaskRef]:
+        longest = max((len(seeds[t]) for t in types), default=0)
+        for i in range(longest):
+            for type_ in types:
+                if i < len(seeds[type_]):
+                    yield _task(self.settings, type_, seeds[type_][i])
+
+
+def _official(settings: Settings) -> Official | None:
+    if settings.folder is None:
+        return None
+    from langchain_agentrm_tools.official import load_official
+
+    return load_official(settings.folder)
+
+
+def _task(settings: Settings, tool: str, seed: int) -> TaskRef:
+    _check(tool)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        msg = f"A tool task has no seed {seed!r}."
+        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
+    if seed >= _LINES:
+        return TaskRef(env=_NAME, type=tool, id=f"{tool}:{seed}", seed=seed)
+    official = _official(settings)
+    labels = official.labels.get(tool, ()) if official is not None else ()
+    if seed >= len(labels):
+        msg = f"AgentBoard's labels at hand have {len(labels)} lines for {tool!r}."
+        raise UnknownTaskError(
+            msg,
+            remedy="Seeds below 1,000 are those lines, from TOOLS_DATA; generated "
+            "tasks have seeds from 1,000.",
+        )
+    return TaskRef(env=_NAME, type=tool, id=f"agentboard/{tool}:{seed}", seed=seed)
+
+
+def _check(tool: str) -> None:
+    if tool not in HELD_IN + HELD_OUT:
+        msg = f"There is no tool {tool!r}."
+        raise UnknownTaskError(msg, remedy=f"Choose one of {[*HELD_IN, *HELD_OUT]}.")
+
+
+factory = ToolTasksFactory()
+"""The registry entry, as the entry point names it."""
