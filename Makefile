@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM := .venv-vllm
 VENV_STUDIO := .venv-studio
+VENV_FIDELITY := .venv-fidelity
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
@@ -19,7 +20,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence bench bench-surfaces bench-scoring bench-environments ablations docs clean
+.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity bench bench-surfaces bench-scoring bench-environments ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -95,6 +96,18 @@ bench-scoring: $(VENV)/.installed-dev  ## Cost of scoring texts that begin alike
 
 bench-environments: $(VENV)/.installed-dev  ## Speed, forks and experts of environments
 	$(BIN)/python benchmarks/environments.py --out docs $(ARGS)
+
+# TextWorld is compiled at its installation, which takes minutes.
+fidelity: $(VENV)/.installed-dev  ## Environments beside their official engines
+	@test -x $(VENV_FIDELITY)/bin/python || { $(PYTHON) -m venv $(VENV_FIDELITY) && \
+	  $(VENV_FIDELITY)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e . -e 'integrations/alfworld[textworld]'; }
+	$(VENV_FIDELITY)/bin/python integrations/alfworld/tests/parity.py --episodes 500 \
+	  --out docs/data/fidelity_alfworld.json
+	$(BIN)/python integrations/scienceworld/tests/parity.py
+	$(PYTEST) integrations/webshop/tests/test_fidelity.py \
+	  integrations/pddl/tests/test_fidelity.py integrations/babyai/tests/test_engine.py \
+	  integrations/babyai/tests/test_board.py $(ARGS)
 
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)

@@ -161,7 +161,7 @@ def cell(
     tokens: dict[str, int | None] = {}
     apart: dict[str, float] = {s.name: 0.0 for s in subjects}
     for turn in range(rounds):
-        group = texts(prefix, count, rm, random.Random(turn))
+        group = texts(prefix, count, rm, random.Random(f"{prefix} {count} {turn}"))
         truth: list[float] = []
         for subject in subjects:
             some = group[:WHOLE] if subject.whole else group

@@ -22,7 +22,7 @@ from langchain_agentrm._token_tree import Node, TokenTree
 __all__ = ["TooLongError", "TreeEncoder", "out_of_memory"]
 
 _LONE = 64  # from so many tokens on, a new beginning runs alone, by the causal kernel
-_PACK = 256  # new tokens of a row, where what they share is shorter
+_PACK = 160  # new tokens of a row: all that it holds is seen, masked or not
 _MASK_CELLS = 1 << 24
 _START = 256  # slots of a new pool
 
@@ -302,7 +302,7 @@ class TreeEncoder:
         lone = top.depth == 0 and len(top.ids) >= _LONE
         # Followers of one beginning see nothing of each other: in one row, all that
         # they do not share would be masked work.
-        forked = len(top.kids) > 1 and size > max(2 * top.end, _PACK)
+        forked = len(top.kids) > 1 and size > max(top.end // 8, _PACK)
         return [top] if lone or forked or size > room else list(cluster)
 
     def _forward(self, rows: list[_Row], *, causal: bool) -> None:
@@ -383,7 +383,7 @@ def _fits(row: _Row, top: Node, size: int, room: int) -> bool:
     common = sum(len(run.ids) for run in top.parent.path() if id(run) in seen)
     if common * 2 < max(top.depth, shared):
         return False
-    return row.new + size <= min(room, max(2 * common, _PACK))
+    return row.new + size <= min(room, max(common // 8, _PACK))
 
 
 def _in_chunks(rows: list[_Row], room: int) -> Iterator[list[_Row]]:
