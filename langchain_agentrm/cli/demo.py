@@ -127,7 +127,9 @@ def tables(table: Sequence[Row]) -> list[Table]:
         )
         drawn.add_column("method", no_wrap=True)
         for name in ("success %", "minus greedy", "policy", "RM", "s"):
-            drawn.add_column(name, justify="right", no_wrap=True)
+            # Seconds are the last column and the first to be cut at 80 columns.
+            wide = 5 if name == "s" else None
+            drawn.add_column(name, justify="right", no_wrap=True, min_width=wide)
         for r in some:
             style = "bold" if _by_reward(r["method"]) else ""
             style = "dim" if r["method"].startswith("oracle") else style
