@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from langchain_agentrm.environments.base import (
+    Demonstration,
     Environment,
     EnvironmentFactory,
     EnvironmentSpec,
@@ -13,6 +14,7 @@ from langchain_agentrm.environments.base import (
 from langchain_agentrm.environments.registry import available, get, register
 
 __all__ = [
+    "Demonstration",
     "Environment",
     "EnvironmentFactory",
     "EnvironmentSpec",

@@ -19,6 +19,7 @@ from langchain_agentrm.errors import (
 from langchain_agentrm.types import Action, TaskRef, Transition
 
 __all__ = [
+    "Demonstration",
     "Environment",
     "EnvironmentFactory",
     "EnvironmentSpec",
@@ -65,6 +66,26 @@ class EnvironmentSpec:
     fork: Literal["copy", "replay", "none"] = "replay"
     replayable: bool = True
     thread_safe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One episode of an environment's expert.
+
+    Attributes:
+        start: What the task showed first.
+        steps: The observation before each action, and the action.
+        score: The episode's score, 0..1.
+    """
+
+    start: Start
+    steps: Sequence[tuple[str, str]]
+    score: float
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved in full."""
+        return self.score >= 1.0
 
 
 @runtime_checkable

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic import Field
 
 from langchain_agentrm._files import finished, read_jsonl, write_jsonl, write_manifest
-from langchain_agentrm.environments.base import EnvironmentFactory, Start
+from langchain_agentrm.environments.base import Demonstration, EnvironmentFactory, Start
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import (
     Progress,
@@ -33,21 +32,6 @@ __all__ = [
 ]
 
 DEMOS_FILE = "demos.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: The episode's score, 0..1.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
 
 
 class Demonstrated(Protocol):

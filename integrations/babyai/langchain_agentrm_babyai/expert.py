@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from minigrid.envs.babyai.core import verifier
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_babyai._world import Node, World
 from langchain_agentrm_babyai.environment import BabyAI
 
 __all__ = ["Demonstration", "demonstrate", "expert_action"]
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: 1.0 if the task was solved, else 0.0.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-
-    @property
-    def success(self) -> bool:
-        """Whether the task was solved."""
-        return self.score >= 1.0
 
 
 def expert_action(env: BabyAI) -> str | None:

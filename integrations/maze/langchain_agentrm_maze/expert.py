@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_maze.environment import MazeEnvironment
 
 __all__ = ["Demonstration", "demonstrate", "expert_action"]
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: 1.0 if the goal was reached, else 0.0.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-
-    @property
-    def success(self) -> bool:
-        """Whether the goal was reached."""
-        return self.score >= 1.0
 
 
 def expert_action(env: MazeEnvironment) -> str | None:

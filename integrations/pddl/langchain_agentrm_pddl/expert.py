@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_pddl._planner import Planner
 from langchain_agentrm_pddl._strips import State, World
@@ -15,26 +13,6 @@ from langchain_agentrm_pddl.environment import PDDL
 __all__ = ["Demonstration", "demonstrate", "expert_action"]
 
 _REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: Share of the goal reached, 0..1.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-
-    @property
-    def success(self) -> bool:
-        """Whether the task was solved."""
-        return self.score >= 1.0
 
 
 def expert_action(env: PDDL) -> str | None:
