@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_agentrm.trajectory import Trajectory, drop_oldest, render
+from langchain_agentrm.errors import CheckpointError
+from langchain_agentrm.trajectory import (
+    SERIALIZER,
+    Trajectory,
+    drop_oldest,
+    render,
+)
 
 if TYPE_CHECKING:
     from langchain_agentrm._tokens import ChatTokens
 
-__all__ = ["Fitted", "fitted", "reserve_of"]
+__all__ = ["Fitted", "fitted", "refuse_other_serializer", "reserve_of"]
 
 _RESERVE = 256
 
@@ -74,3 +81,23 @@ def fitted(tokens: ChatTokens, trajectory: Trajectory, limit: int) -> Fitted:
         if len(ids) <= limit or dropped >= len(turns) - 2:
             return Fitted(ids, dropped)
         dropped += 1
+
+
+def refuse_other_serializer(file: Path, version: object) -> None:
+    """Refuse a model that was trained on trajectories rendered another way.
+
+    Args:
+        file: The file that says so.
+        version: The rendering that it names.
+
+    Raises:
+        CheckpointError: If it is not this release's.
+    """
+    if version != SERIALIZER:
+        msg = (
+            f"{file} says serializer {version!r}; this release renders trajectories as "
+            f"{SERIALIZER!r}."
+        )
+        raise CheckpointError(
+            msg, remedy="Use the release that the model was trained with, or retrain."
+        )

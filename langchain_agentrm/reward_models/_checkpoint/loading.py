@@ -18,6 +18,7 @@ from langchain_agentrm.reward_models._checkpoint.detect import is_head_key
 from langchain_agentrm.reward_models._checkpoint.heads import Head
 from langchain_agentrm.reward_models._checkpoint.lora import merged
 from langchain_agentrm.reward_models._checkpoint.native import native_config
+from langchain_agentrm.reward_models._texts import refuse_other_serializer
 from langchain_agentrm.reward_models.layout import Kind, Layout
 from langchain_agentrm.trajectory import SERIALIZER
 
@@ -126,14 +127,8 @@ def check_serializer(layout: Layout) -> None:
             f"trajectories rendered as {SERIALIZER!r}.",
             stacklevel=3,
         )
-    elif layout.serializer != SERIALIZER:
-        msg = (
-            f"{file} says serializer {layout.serializer!r}; this release renders "
-            f"trajectories as {SERIALIZER!r}."
-        )
-        raise CheckpointError(
-            msg, remedy="Use the release that the model was trained with, or retrain."
-        )
+    else:
+        refuse_other_serializer(file, layout.serializer)
 
 
 def check_padding(

@@ -30,7 +30,7 @@ from langchain_agentrm.reward_models._implicit.probe import (
     check_same_tokens,
     check_template,
 )
-from langchain_agentrm.trajectory import SERIALIZER
+from langchain_agentrm.reward_models._texts import refuse_other_serializer
 
 __all__ = ["Causal", "load_pair"]
 
@@ -117,14 +117,8 @@ def load_pair(
 def _check_serializer(folder: Path) -> None:
     file = folder / "agentrm.json"
     version = read_object(file).get("serializer") if file.is_file() else None
-    if version not in {None, SERIALIZER}:
-        msg = (
-            f"{file} says serializer {version!r}; this release renders trajectories as "
-            f"{SERIALIZER!r}."
-        )
-        raise CheckpointError(
-            msg, remedy="Use the release that the policy was trained with, or retrain."
-        )
+    if version is not None:
+        refuse_other_serializer(file, version)
 
 
 def _tokenizer_folder(folder: Path) -> Path:

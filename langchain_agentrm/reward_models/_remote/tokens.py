@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.trajectory import SERIALIZER
+from langchain_agentrm.reward_models._texts import refuse_other_serializer
 
 __all__ = ["is_regression", "load_tokens"]
 
@@ -30,8 +30,9 @@ def load_tokens(source: str | Path) -> ChatTokens:
             `agentrm.json` says that the model reads another rendering.
     """
     folder = Path(source)
-    if folder.is_dir():
-        _check_serializer(folder)
+    if (file := folder / _MANIFEST).is_file():
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        refuse_other_serializer(file, manifest.get("serializer"))
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             str(source), trust_remote_code=False
@@ -63,18 +64,3 @@ def is_regression(source: str | Path) -> bool | None:
     except (OSError, ValueError, KeyError):
         return None
     return bool(getattr(config, "problem_type", None) == "regression")
-
-
-def _check_serializer(folder: Path) -> None:
-    file = folder / _MANIFEST
-    if not file.is_file():
-        return
-    version = json.loads(file.read_text(encoding="utf-8")).get("serializer")
-    if version != SERIALIZER:
-        msg = (
-            f"{file} says serializer {version!r}; this release renders trajectories as "
-            f"{SERIALIZER!r}."
-        )
-        raise CheckpointError(
-            msg, remedy="Use the release that the model was trained with, or retrain."
-        )
