@@ -47,6 +47,7 @@ class Trajectory:
         group: Candidates with one group compete with each other.
         tools: Tools offered, as JSON schemas.
         admissible: Admissible actions in the last state, where known.
+        calls: Tool calls of the candidate, `{name, args}`; empty where it is text.
     """
 
     turns: tuple[Turn, ...]
@@ -57,6 +58,7 @@ class Trajectory:
     group: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     admissible: tuple[str, ...] = ()
+    calls: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def from_messages(

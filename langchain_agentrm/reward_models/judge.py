@@ -12,9 +12,17 @@ from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
 
+from langchain_agentrm._asking import (
+    Ask,
+    UnreadableAnswerError,
+    adrive,
+    answer_text,
+    answer_usage,
+    drive,
+)
 from langchain_agentrm.errors import (
     ConfigurationError,
     RewardModelError,
@@ -30,7 +38,6 @@ from langchain_agentrm.reward_models._judging.count import (
     rankings,
 )
 from langchain_agentrm.reward_models._judging.parse import (
-    UnreadableAnswerError,
     read_better,
     read_grade,
     read_ranking,
@@ -51,7 +58,6 @@ from langchain_agentrm.types import Batch, Score, Usage
 __all__ = ["Form", "JudgeRewardModel", "JudgeVote"]
 
 _FORMS = ("listwise", "pairwise", "pointwise")
-_CUT_OFF = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class _Group:
     ballots: list[Ballot] = field(default_factory=list)
 
 
-Waves = Generator[list[list[BaseMessage]], list[Any], Batch[Score]]
+Waves = Generator[Ask, list[Any], Batch[Score]]
 
 
 class JudgeRewardModel:
@@ -194,37 +200,19 @@ class JudgeRewardModel:
         Raises:
             RewardModelError: If every request to the judge failed.
         """
-        waves = self._waves(trajectories)
-        try:
-            prompts = next(waves)
-            while True:
-                answers = self.judge.batch(
-                    prompts, self._config(), return_exceptions=True
-                )
-                prompts = waves.send(answers)
-        except StopIteration as stop:
-            return _result(stop)
+        return drive(self._waves(trajectories))
 
     async def ascore(self, trajectories: Sequence[Trajectory]) -> Batch[Score]:
         """Async twin of `score`, on the running loop."""
-        waves = self._waves(trajectories)
-        try:
-            prompts = next(waves)
-            while True:
-                answers = await self.judge.abatch(
-                    prompts, self._config(), return_exceptions=True
-                )
-                prompts = waves.send(answers)
-        except StopIteration as stop:
-            return _result(stop)
+        return await adrive(self._waves(trajectories))
 
-    def _config(self) -> RunnableConfig:
-        # What a judge writes is no output of the graph that it runs in.
-        return RunnableConfig(
-            max_concurrency=self.max_concurrency,
-            tags=["nostream"],
-            run_name="agentrm.judge",
-            metadata={"agentrm_prompt": PROMPT_VERSION},
+    def _ask(self, prompts: list[list[BaseMessage]]) -> Ask:
+        return Ask(
+            self.judge,
+            prompts,
+            "agentrm.judge",
+            self.max_concurrency,
+            {"agentrm_prompt": PROMPT_VERSION},
         )
 
     def _waves(self, trajectories: Sequence[Trajectory]) -> Waves:
@@ -238,14 +226,16 @@ class JudgeRewardModel:
         for remind in (False, True):
             if not open_:
                 break
-            answers = yield [
-                question(
-                    self.form, g.view, b.order, criteria=self.prompt, remind=remind
-                )
-                for g, b in open_
-            ]
+            answers = yield self._ask(
+                [
+                    question(
+                        self.form, g.view, b.order, criteria=self.prompt, remind=remind
+                    )
+                    for g, b in open_
+                ]
+            )
             for (group, ballot), answer in zip(open_, answers, strict=True):
-                usage += _usage(answer)
+                usage += answer_usage(answer)
                 self._read(group, ballot, answer)
             open_ = [(g, b) for g, b in open_ if b.error and b.failure is None]
         failures = [b.failure for g in groups for b in g.ballots if b.failure]
@@ -311,7 +301,7 @@ class JudgeRewardModel:
         text = ""
         ballot.error = ""
         try:
-            text = _text(answer)
+            text = answer_text(answer)
             ballot.reading = self._reading(ballot, text)
         except UnreadableAnswerError as error:
             ballot.error = f"the judge's answer cannot be read: {error}"
@@ -362,29 +352,6 @@ def _key(trajectory: Trajectory) -> str:
     return "\n".join(part for t in turns for part in (t.action, t.observation))
 
 
-def _text(answer: object) -> str:
-    if isinstance(answer, Exception):
-        raise answer
-    if isinstance(answer, str):
-        return answer
-    if not isinstance(answer, AIMessage):
-        msg = f"{type(answer).__name__} is not an AIMessage"
-        raise TypeError(msg)
-    metadata = answer.response_metadata
-    if (metadata.get("finish_reason") or metadata.get("stop_reason")) in _CUT_OFF:
-        msg = "it was cut off at the token limit"
-        raise UnreadableAnswerError(msg)
-    return str(answer.text)
-
-
-def _usage(answer: object) -> Usage:
-    told = answer.usage_metadata if isinstance(answer, AIMessage) else None
-    if told is None:
-        return Usage(1)
-    cached = told.get("input_token_details", {}).get("cache_read", 0)
-    return Usage(1, told["input_tokens"], told["output_tokens"], cached)
-
-
 def _all_failed(failures: Sequence[Exception]) -> RewardModelError:
     first = failures[0]
     text = " ".join(str(first).split()).rstrip(".")
@@ -399,8 +366,3 @@ def _all_failed(failures: Sequence[Exception]) -> RewardModelError:
     )
     error.__cause__ = first
     return error
-
-
-def _result(stop: StopIteration) -> Batch[Score]:
-    batch: Batch[Score] = stop.value
-    return batch

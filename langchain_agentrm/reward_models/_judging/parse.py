@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UnreadableAnswerError", "read_better", "read_grade", "read_ranking"]
+from langchain_agentrm._asking import UnreadableAnswerError
+
+__all__ = ["read_better", "read_grade", "read_ranking"]
 
 _SHOWN = 80
 _TOP_GRADE = 10.0
-
-
-class UnreadableAnswerError(ValueError):
-    """An answer that says nothing that can be used; the text names why."""
 
 
 def read_ranking(text: str, count: int) -> tuple[tuple[int, ...], ...]:

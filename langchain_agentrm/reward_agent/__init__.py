@@ -1,0 +1,1 @@
+"""RewardAgent: a preference model joined with signals that can be verified."""
