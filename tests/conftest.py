@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 for _name in list(os.environ):
     if _name.startswith(("LANGSMITH_", "LANGCHAIN_", "OPENAI_")):
         del os.environ[_name]
+_proxies: dict[str, str] = {}
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-    os.environ.pop(_name, None)
-    os.environ.pop(_name.lower(), None)
+    for _spelt in (_name, _name.lower()):
+        if (_value := os.environ.pop(_spelt, None)) is not None:
+            _proxies[_spelt] = _value
+
+
+@pytest.fixture(scope="session")
+def shell_proxies() -> dict[str, str]:
+    """Proxies of the developer's shell, for a child process that installs packages."""
+    return _proxies
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "langchain_agentrm"
 # Lowest first. A module may import what stands below its own line, and its own package.
 LAYERS = [
     {"types", "errors", "_version"},
-    {"budgets", "metrics", "events", "trajectory", "_files", "_asking", "embedded"},
+    {"budgets", "metrics", "events", "trajectory", "_files", "embedded"},
+    {"_asking", "_conversation"},
     {"_checkpoint", "_prefix", "_token_tree", "_tokens"},
     {"_tree_encoder"},
     {"sampling", "search", "reward_models", "environments"},

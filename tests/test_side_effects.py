@@ -247,10 +247,22 @@ def test_tasks_that_do_not_exist_are_named():
     tools = factory()
     with pytest.raises(UnknownTaskError, match="no request 2 among 2"):
         tools.task("request", 2)
-    with pytest.raises(UnknownTaskError, match="'other' does not exist"):
+    with pytest.raises(UnknownTaskError, match="no task type 'other'"):
         tools.tasks("test", ["other"])
+    with pytest.raises(UnknownTaskError, match="no request 'four'"):
+        factory(splits={"dev": ["four"]})
+    with pytest.raises(UnknownTaskError, match="no split 'exam'"):
+        factory(splits={"exam": ["one"]})
     with pytest.raises(UnknownTaskError, match="no request 'three'"):
         tools.make().reset({**tools.task("request", 0), "id": "three"})
+
+
+def test_requests_are_for_tests_unless_splits_say_otherwise():
+    assert [t["id"] for t in factory().tasks("test")] == ["one", "two"]
+    assert factory().tasks("train") == []
+    split = factory(splits={"train": ["two"], "test": ["one"]})
+    assert [(t["id"], t["seed"]) for t in split.tasks("train")] == [("two", 1)]
+    assert [t["id"] for t in split.tasks("test")] == ["one"]
 
 
 def test_forks_of_a_tool_environment_go_their_own_ways():
@@ -263,6 +275,9 @@ def test_forks_of_a_tool_environment_go_their_own_ways():
     assert twin.step("done").done
     assert env.step([{"name": "look", "args": {"where": "z"}}]).done
     assert len(env.actions_taken) == len(twin.actions_taken) == 2
+    for over in (env, twin, twin.fork()):
+        with pytest.raises(ConfigurationError, match="over after 2 actions"):
+            over.step("done")
 
 
 def test_plain_functions_are_tools_that_carry_no_mark():

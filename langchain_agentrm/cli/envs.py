@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from langchain_agentrm.cli._environment import Options, Prompts, find_environment
 from langchain_agentrm.cli._play import Game
 from langchain_agentrm.cli.run import find_task
 from langchain_agentrm.environments import registry
+from langchain_agentrm.environments._options import options_of
 
 __all__ = ["app"]
 
@@ -47,9 +49,11 @@ def describe(
         typer.Option("--type", help="Show the start of a task of this type."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the task to show.")] = 0,
+    option: Options = None,
+    prompts: Prompts = None,
 ) -> None:
-    """Show an environment's task types and how one of its tasks begins."""
-    factory = registry.get(name)
+    """Show an environment's options, its task types and how one of its tasks begins."""
+    factory = find_environment(name, option, prompts)
     console = Console()
     spec = factory.spec
     console.print(
@@ -58,6 +62,8 @@ def describe(
         f"{'' if spec.thread_safe else 'not '}thread safe",
         highlight=False,
     )
+    options = [f"{o.name}={_plain(o.default)}" for o in options_of(factory).values()]
+    console.print(Text(f"options: {', '.join(options) or 'none'}"))
     for group in ("held_in", "held_out", "dev"):
         console.print(f"{group}: {', '.join(factory.types(group))}", highlight=False)
     chosen = task_type or next(iter(factory.types("all")), None)
@@ -81,12 +87,19 @@ def play(
     task: Annotated[
         str | None, typer.Option(help="TYPE:SEED, or TYPE for its first test task.")
     ] = None,
+    option: Options = None,
+    prompts: Prompts = None,
 ) -> None:
     """Play a task yourself: type actions as a policy would write them.
 
     `:actions` lists what the engine admits, `:undo` takes the last action back where
     the engine's state can be copied, and `:quit`, or the end of the input, stops.
     """
-    factory = registry.get(name)
+    factory = find_environment(name, option, prompts)
     chosen = find_task(factory, task) if task else factory.tasks("test", limit=1)[0]
     Game(factory.make(), Console()).play(chosen)
+
+
+def _plain(default: object) -> str:
+    """Write a default as one would type it; nothing for None."""
+    return "" if default is None else str(default)

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from langchain_agentrm._files import write_text
 from langchain_agentrm.chat_models.factory import chat_model
+from langchain_agentrm.cli._environment import Options, Prompts, find_environment
 from langchain_agentrm.embedded import embedded_models
-from langchain_agentrm.environments import registry
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import UnknownTaskError
 from langchain_agentrm.graphs import create_beam_search, create_best_of_n
@@ -119,6 +119,8 @@ def find_task(factory: EnvironmentFactory, name: str) -> TaskRef:
 def run(
     task: Annotated[str, typer.Option(help="TYPE:SEED, or TYPE for its first.")],
     env: Annotated[str, typer.Option(help="Environment.")] = "babyai",
+    option: Options = None,
+    prompts: Prompts = None,
     search: Annotated[Search, typer.Option(help="How to search.")] = Search.beam,
     w1: Annotated[int, typer.Option(min=1, help="Beams kept.")] = 5,
     w2: Annotated[int, typer.Option(min=1, help="Candidates a beam.")] = 2,
@@ -144,7 +146,7 @@ def run(
 ) -> None:
     """Solve one task and print the search as it happens."""
     console = Console()
-    factory = registry.get(env)
+    factory = find_environment(env, option, prompts)
     if policy is None or reward_model is None:
         paths = embedded_models(env)
         policy = policy or str(paths.policy)

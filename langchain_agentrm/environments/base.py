@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -43,6 +43,8 @@ class Start:
         instruction: Role, rules and action grammar, for policy and reward model.
         tools: Tools offered, as JSON schemas; empty for text actions.
         step_limit: Actions after which the episode ends.
+        examples: Turns of a worked example, `{role, content}`, for the policy alone: a
+            reward model never reads them.
     """
 
     observation: str
@@ -50,6 +52,7 @@ class Start:
     instruction: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     step_limit: int = 30
+    examples: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,36 @@ class Demonstration:
         start: What the task showed first.
         steps: The observation before each action, and the action.
         score: The episode's score, 0..1.
+        success: Whether the task was solved.
     """
 
     start: Start
     steps: Sequence[tuple[str, str]]
     score: float
+    success: bool
 
-    @property
-    def success(self) -> bool:
-        """Whether the task was solved in full."""
-        return self.score >= 1.0
+    @classmethod
+    def play(cls, env: Environment, start: Start, actions: Iterable[str]) -> Self:
+        """Let an expert act until its actions or the episode end.
+
+        Args:
+            env: An environment that stands at its start.
+            start: What its reset showed.
+            actions: The expert's actions; each is asked for in the state it is for.
+
+        Returns:
+            The episode.
+        """
+        observation, score, success = start.observation, 0.0, False
+        steps: list[tuple[str, str]] = []
+        for action in actions:
+            transition = env.step(action)
+            steps.append((observation, action))
+            observation = transition.observation
+            score, success = transition.score, transition.success
+            if transition.done:
+                break
+        return cls(start, tuple(steps), score, success)
 
 
 @runtime_checkable

@@ -50,6 +50,7 @@ class BranchPool:
         self.max_branches = max_branches
         self._live: OrderedDict[tuple[str, str], Environment] = OrderedDict()
         self._answers: dict[tuple[str, str], Transition] = {}
+        self._listed: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
         self._lock = threading.RLock()
         self._grammar: Environment | None = None
         self.replays = 0
@@ -138,6 +139,47 @@ class BranchPool:
                 self._answers[search, node] = answer
         return answer
 
+    def actions(
+        self,
+        search: str,
+        node: str,
+        task: TaskRef,
+        actions: Sequence[Action],
+        digests: Sequence[str],
+    ) -> tuple[str, ...]:
+        """List what a node's state admits; its engine is asked once.
+
+        Args:
+            search: Search id.
+            node: The node.
+            task: The task.
+            actions: Actions that lead to it.
+            digests: Digests of the observations on the way, the first one included.
+
+        Returns:
+            Admissible actions; empty where the engine lists none.
+
+        Raises:
+            EnvironmentFailedError: If the engine raised.
+            ForkError: If the branch is gone and must not be replayed.
+        """
+        at = (search, node)
+        with self._lock:
+            known = self._listed.get(at)
+            live = self._live.get(at)
+        if known is not None:
+            return known
+        env = live or self._replayed(search, task, actions, digests)
+        told = self._guard(env, "actions", task, env.actions)
+        listed = tuple(told or ())
+        with self._lock:
+            if live is None:
+                self._put(at, env)
+            self._listed[at] = listed
+            while len(self._listed) > self.max_branches:
+                self._listed.popitem(last=False)
+        return listed
+
     def _branch(
         self,
         search: str,
@@ -163,7 +205,16 @@ class BranchPool:
                 with self._lock:
                     self._live.pop((search, parent), None)
                 raise
-        if not spec.replayable:
+        return self._replayed(search, task, actions, digests)
+
+    def _replayed(
+        self,
+        search: str,
+        task: TaskRef,
+        actions: Sequence[Action],
+        digests: Sequence[str],
+    ) -> Environment:
+        if not self.factory.spec.replayable:
             msg = (
                 f"The branch of search {search} is gone, and {self.factory.name!r} "
                 "forbids replay."
@@ -221,6 +272,9 @@ class BranchPool:
     def release(self, search: str) -> None:
         """Close all branches of a search."""
         self.retain(search, ())
+        with self._lock:
+            for k in [k for k in self._listed if k[0] == search]:
+                del self._listed[k]
 
     def close(self) -> None:
         """Close everything."""
@@ -229,6 +283,7 @@ class BranchPool:
                 env.close()
             self._live.clear()
             self._answers.clear()
+            self._listed.clear()
             if self._grammar is not None:
                 self._grammar.close()
                 self._grammar = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self, get_args
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, ToolException, tool
@@ -17,6 +17,8 @@ from langchain_agentrm.environments.base import (
     Split,
     Start,
 )
+from langchain_agentrm.environments.tasks import TypeGroup, check_known
+from langchain_agentrm.environments.text import clean
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.search import ToolCallGrammar
 from langchain_agentrm.types import Action, TaskRef, Transition
@@ -29,6 +31,8 @@ __all__ = [
     "irreversible",
     "observation_of",
 ]
+
+_TYPE = "request"
 
 Grade = Callable[[str, Sequence[Action]], float]
 
@@ -104,12 +108,16 @@ def check_tools(
 
 
 def observation_of(answers: Sequence[ToolMessage]) -> str:
-    """Write the answers to one action's calls as one observation."""
+    """Write the answers to one action's calls as one observation.
+
+    A call's own text comes back in it, lone surrogates included, which no log, trace
+    or provider could take.
+    """
     texts = [str(answer.text) for answer in answers]
     if len(texts) == 1:
-        return texts[0]
+        return clean(texts[0], None)
     named = zip(answers, texts, strict=True)
-    return "\n".join(f"{answer.name}: {text}" for answer, text in named)
+    return clean("\n".join(f"{answer.name}: {text}" for answer, text in named), None)
 
 
 class ToolEnvironment(Environment):
@@ -125,10 +133,12 @@ class ToolEnvironment(Environment):
         self._factory = factory
         self._grammar = ToolCallGrammar()
         self._request = ""
+        self._over = False
         self.spec = factory.spec
 
     def _reset(self, task: TaskRef) -> Start:
         self._request = self._factory.request(task)
+        self._over = False
         return Start(
             observation="",
             goal=self._request,
@@ -138,9 +148,12 @@ class ToolEnvironment(Environment):
         )
 
     def _step(self, action: Action) -> Transition:
-        over = len(self.actions_taken) + 1 >= self._factory.step_limit
+        if self._over:
+            msg = f"The episode is over after {len(self.actions_taken)} actions."
+            raise ConfigurationError(msg, remedy="Call reset(task) for a new one.")
+        last = len(self.actions_taken) + 1 >= self._factory.step_limit
         text = "" if isinstance(action, str) else self._factory.run(action)
-        done = isinstance(action, str) or over
+        self._over = done = isinstance(action, str) or last
         score = 0.0
         if done and self._factory.grade is not None:
             score = self._factory.grade(self._request, [*self.actions_taken, action])
@@ -148,7 +161,8 @@ class ToolEnvironment(Environment):
 
     def _copy(self) -> Self:
         twin = self._fresh()
-        twin._request = self._request  # noqa: SLF001 - another of its own class
+        # Another of its own class.
+        twin._request, twin._over = self._request, self._over  # noqa: SLF001
         return twin
 
     def _fresh(self) -> Self:
@@ -171,12 +185,16 @@ class ToolFactory:
             in `reversible` may run in branches; with any other the environment cannot
             be branched, and only `beam_width=1` is possible.
         requests: The users' requests by id.
+        splits: Ids of the requests of each split; None means that all are for tests.
         reversible: Names of tools that may be branched.
         grade: `fn(request, actions)` that grades a finished episode, 0..1, for
             evaluation; None gives 0.
         instruction: Role and rules, for policy and reward model.
         step_limit: Actions at most.
         name: Name of the environment.
+
+    Raises:
+        UnknownTaskError: If `splits` names a split or a request that does not exist.
     """
 
     def __init__(
@@ -184,6 +202,7 @@ class ToolFactory:
         tools: Sequence[BaseTool | Callable[..., Any]],
         requests: Mapping[str, str],
         *,
+        splits: Mapping[Split, Sequence[str]] | None = None,
         reversible: Collection[str] = (),
         grade: Grade | None = None,
         instruction: str = "",
@@ -193,6 +212,10 @@ class ToolFactory:
         self.name = name
         self.tools = as_tools(tools)
         self.requests = dict(requests)
+        self.splits = {"test": list(requests)} if splits is None else dict(splits)
+        for split, ids in self.splits.items():
+            check_known([split], get_args(Split), "split")
+            check_known(ids, self.requests, "request")
         self.grade = grade
         self.instruction = instruction
         self.step_limit = step_limit
@@ -200,22 +223,27 @@ class ToolFactory:
         self.spec = EnvironmentSpec(fork="copy" if free else "none", replayable=free)
         self._by_name = {t.name: t for t in self.tools}
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
-        """One type, `request`, in every group."""
-        del group
-        return ["request"]
+    def types(self, group: TypeGroup) -> list[str]:
+        """One type, `request`, which is held in.
+
+        Raises:
+            UnknownTaskError: If there is no such group.
+        """
+        check_known([group], get_args(TypeGroup), "group of task types")
+        return [_TYPE] if group in {"held_in", "all"} else []
 
     def tasks(
         self, split: Split, types: Sequence[str] | None = None, limit: int | None = None
     ) -> list[TaskRef]:
-        """All requests, whatever the split.
+        """Requests of a split, in their order.
 
         Raises:
-            UnknownTaskError: If a type does not exist.
+            UnknownTaskError: If a type or the split does not exist.
         """
-        del split
-        names = ["request"] if types is None else types
-        return [self._task(t, i) for t in names for i in self.requests][:limit]
+        check_known([split], get_args(Split), "split")
+        names = [_TYPE] if types is None else types
+        found = [self._task(t, i) for t in names for i in self.splits.get(split, ())]
+        return found if limit is None else found[: max(0, limit)]
 
     def task(self, type_: str, seed: int) -> TaskRef:
         """Name the request at place `seed`.
@@ -230,10 +258,9 @@ class ToolFactory:
         return self._task(type_, ids[seed])
 
     def _task(self, type_: str, ident: str) -> TaskRef:
-        if type_ != "request":
-            msg = f"Task type {type_!r} does not exist in environment {self.name!r}."
-            raise UnknownTaskError(msg, remedy="Use 'request'.")
-        return TaskRef(env=self.name, type=type_, id=ident, seed=0)
+        check_known([type_], [_TYPE], "task type")
+        seed = list(self.requests).index(ident)
+        return TaskRef(env=self.name, type=type_, id=ident, seed=seed)
 
     def request(self, task: TaskRef) -> str:
         """The request that a task stands for.

@@ -22,7 +22,6 @@ import json
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -30,7 +29,6 @@ from langchain_core.messages import AIMessage
 from langchain_agentrm.environments.base import (
     Environment,
     EnvironmentFactory,
-    Split,
     Start,
 )
 from langchain_agentrm.errors import (
@@ -38,27 +36,12 @@ from langchain_agentrm.errors import (
     ConfigurationError,
     ForkError,
     ReplayMismatchError,
-    UnknownTaskError,
 )
+from langchain_agentrm.testing._environment_tasks import TaskConformance
+from langchain_agentrm.testing.hostile import MALFORMED_ACTIONS
 from langchain_agentrm.types import Action, TaskRef, Transition
 
 __all__ = ["MALFORMED_ACTIONS", "EnvironmentConformance", "random_walk"]
-
-MALFORMED_ACTIONS: tuple[str, ...] = (
-    "",
-    " \t\r\n ",
-    "\x00",
-    "go\x00to",
-    "\ud800 lone \udfff",
-    "x" * 10_240,
-    "{" * 200 + "}" * 200,
-    '{"name": "done", "args": {"a": {"b": [1, {"c": null}]}}}',
-    "pusť 打开 🚪 to the \uff52\uff45\uff44 ball \u202e\u0301",
-    "first line\nsecond line",
-    "%s %n {0} ${HOME} `id` ; rm -rf --",
-    "\\u0000 \\x00 \x1b[31m",
-)
-"""Texts that a policy may send and that no engine may die of."""
 
 
 def random_walk(
@@ -83,7 +66,7 @@ def random_walk(
     return out
 
 
-class EnvironmentConformance:
+class EnvironmentConformance(TaskConformance):
     """What every environment must do, as tests.
 
     Give three fixtures: `factory`; `tasks`, a few tasks to try; and `some_actions`, a
@@ -104,78 +87,6 @@ class EnvironmentConformance:
     def some_actions(self) -> Sequence[Action]:
         """Return a few actions; the first must not end the episode."""
         raise _missing(self, "some_actions")
-
-    # The factory and its tasks.
-
-    def test_factory_has_all_parts(self, factory: EnvironmentFactory) -> None:
-        """The registry accepts it."""
-        assert isinstance(factory, EnvironmentFactory)
-        assert isinstance(factory.name, str)
-        assert factory.name
-        assert factory.make().spec == factory.spec
-
-    def test_groups_of_types_are_apart(self, factory: EnvironmentFactory) -> None:
-        """No type is both held in and held out, or chosen on and tested on."""
-        held_in, held_out = (
-            set(factory.types("held_in")),
-            set(factory.types("held_out")),
-        )
-        dev, every = set(factory.types("dev")), factory.types("all")
-        assert not held_in & held_out
-        assert not dev & (held_in | held_out)
-        assert held_in | held_out | dev <= set(every)
-        assert len(set(every)) == len(every)
-
-    def test_splits_are_disjoint(self, factory: EnvironmentFactory) -> None:
-        """No task is in two splits, nor twice in one."""
-        seen: set[str] = set()
-        for split in get_args(Split):
-            ids = [task["id"] for task in factory.tasks(split, factory.types("all"))]
-            assert len(set(ids)) == len(ids)
-            assert not seen & set(ids)
-            seen |= set(ids)
-
-    def test_tasks_are_round_robin_in_a_fixed_order(
-        self, factory: EnvironmentFactory
-    ) -> None:
-        """A prefix of the tasks has every type equally often, whoever asks."""
-        types = factory.types("all")
-        tasks = factory.tasks("test", types)
-        assert factory.tasks("test", types) == tasks
-        for limit in {0, 1, len(types), len(types) + 1}:
-            assert factory.tasks("test", types, limit) == tasks[:limit]
-        first = [task["type"] for task in tasks[: len(types)]]
-        assert len(set(first)) == len(first)
-
-    def test_task_references_are_plain_json(
-        self, factory: EnvironmentFactory, tasks: Sequence[TaskRef]
-    ) -> None:
-        """A task survives JSON and is named again by type and seed."""
-        for task in tasks:
-            assert json.loads(json.dumps(task)) == task
-            assert set(task) == {"env", "type", "id", "seed"}
-            assert task["env"] == factory.name
-            assert task["type"] in factory.types("all")
-            assert factory.task(task["type"], task["seed"]) == task
-
-    def test_unknown_task_is_an_error_of_its_own(
-        self, factory: EnvironmentFactory
-    ) -> None:
-        """What does not exist is refused with UnknownTaskError."""
-        nowhere: TaskRef = {
-            "env": factory.name,
-            "type": "no such type",
-            "id": "no such id",
-            "seed": 0,
-        }
-        with pytest.raises(UnknownTaskError):
-            factory.task("no such type", 0)
-        with pytest.raises(UnknownTaskError):
-            factory.tasks("test", ["no such type"])
-        with pytest.raises(UnknownTaskError):
-            factory.tasks("no such split")  # type: ignore[arg-type]
-        with pytest.raises(UnknownTaskError):
-            factory.make().reset(nowhere)
 
     # One episode.
 
@@ -298,40 +209,28 @@ class EnvironmentConformance:
         else:
             assert action is None
 
-    def test_answer_to_an_invalid_message_is_recorded(
+    def test_a_rejected_message_costs_one_step_and_is_repeated(
         self, factory: EnvironmentFactory, tasks: Sequence[TaskRef]
     ) -> None:
-        """Where it costs a step, a replay repeats it."""
+        """What the environment answers to no action is one record, in replays too."""
         environment = _reset(factory, tasks[0])
-        answer = environment.on_invalid(AIMessage(""))
+        message = AIMessage("")
+        answer = environment.reject(message)
         if answer is None:
             assert environment.actions_taken == []
+            assert len(environment.digests) == 1
             return
         assert len(environment.actions_taken) == 1
-        if environment.spec.replayable:
+        assert len(environment.digests) == 2
+        if factory.spec.replayable:
             twin = factory.make()
             twin.replay(tasks[0], environment.actions_taken, environment.digests)
             assert twin.digests == environment.digests
+            assert twin.reject(message) == environment.reject(message)
+            twin.close()
+        environment.close()
 
     # Branches.
-
-    def test_a_rejected_message_costs_one_step_and_is_replayed(
-        self, factory: EnvironmentFactory, tasks: Sequence[TaskRef]
-    ) -> None:
-        """What the environment answers to no action is one record, and forks alike."""
-        env = _reset(factory, tasks[0])
-        answer = env.reject(AIMessage(""))
-        if answer is None:
-            env.close()
-            pytest.skip("an invalid message ends the beam here")
-        assert len(env.actions_taken) == 1
-        assert len(env.digests) == len(env.actions_taken) + 1
-        if factory.spec.replayable:
-            again = factory.make()
-            again.replay(tasks[0], env.actions_taken, env.digests)
-            assert again.digests == env.digests
-            again.close()
-        env.close()
 
     def test_fork_goes_on_as_the_original(
         self,

@@ -23,7 +23,6 @@ from langchain_agentrm.types import TaskRef
 
 __all__ = [
     "DEMOS_FILE",
-    "Demonstrated",
     "DemonstratingFactory",
     "Demonstration",
     "DemosConfig",
@@ -34,25 +33,6 @@ __all__ = [
 DEMOS_FILE = "demos.jsonl"
 
 
-class Demonstrated(Protocol):
-    """What an environment hands back; a `Demonstration` or anything like one."""
-
-    @property
-    def start(self) -> Start:
-        """What the task showed first."""
-        ...
-
-    @property
-    def steps(self) -> Sequence[tuple[str, str]]:
-        """The observation before each action, and the action."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """The episode's score, 0..1."""
-        ...
-
-
 @runtime_checkable
 class DemonstratingFactory(Protocol):
     """An environment factory that has tasks for an expert, and the expert."""
@@ -61,7 +41,7 @@ class DemonstratingFactory(Protocol):
         """Tasks that belong to no split."""
         ...
 
-    def demonstrate(self, task: TaskRef) -> Demonstrated | None:
+    def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None where it has no answer."""
         ...
 
@@ -141,15 +121,17 @@ def read_demos(folder: Path) -> list[tuple[TaskRef, Demonstration]]:
     for row in read_jsonl(folder / DEMOS_FILE):
         start = Start(observation=row["observation"], goal=row["goal"])
         steps = [(before, action) for before, action in row["steps"]]
-        out.append((row["task"], Demonstration(start, steps, row["score"])))
+        demo = Demonstration(start, steps, row["score"], row["success"])
+        out.append((row["task"], demo))
     return out
 
 
-def _row(task: TaskRef, demo: Demonstrated) -> dict[str, object]:
+def _row(task: TaskRef, demo: Demonstration) -> dict[str, object]:
     return {
         "task": task,
         "goal": demo.start.goal,
         "observation": demo.start.observation,
         "steps": [list(step) for step in demo.steps],
         "score": demo.score,
+        "success": demo.success,
     }

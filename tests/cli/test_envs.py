@@ -10,8 +10,13 @@ from langchain_agentrm.types import TaskRef, Transition
 
 
 class Room(Environment):
+    def __init__(self, factory):
+        super().__init__()
+        self.factory = factory
+
     def _reset(self, task):
-        return Start(f"room {task['seed']} [dark]", "Leave.", step_limit=7)
+        text = f"room {task['seed']} [{self.factory.colour}]"
+        return Start(text, "Leave.", self.factory.prompts or "", step_limit=7)
 
     def _step(self, action):
         return Transition(str(action))
@@ -20,6 +25,9 @@ class Room(Environment):
 class Rooms:
     name = "rooms-of-this-test"
     spec = EnvironmentSpec(fork="none", replayable=False)
+
+    def __init__(self, colour: str = "dark", prompts: str | None = None):
+        self.colour, self.prompts = colour, prompts
 
     def types(self, group):
         return ["attic"] if group in {"all", "held_in"} else []
@@ -31,7 +39,7 @@ class Rooms:
         return [self.task("attic", seed) for seed in range(limit or 3)]
 
     def make(self):
-        return Room()
+        return Room(self)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +78,45 @@ def test_an_unknown_environment_is_an_error_line(capsys):
     assert "atlantis" in capsys.readouterr().err
 
 
-def play(monkeypatch, *lines, name=Rooms.name, task="attic:3"):
+def test_describe_lists_options_and_takes_them(capsys):
+    given = ("--option", "colour=light=blue", "--prompts", "folder")
+    assert run("describe", Rooms.name, *given) == 0
+    out = capsys.readouterr().out
+    assert "options: colour=dark, prompts=\n" in out
+    assert "folder" in out
+    assert "room 0 [light=blue]" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--option", "size=3"], ("no option 'size'", "options: colour, prompts")),
+        (["--option", "colour"], ("'colour' is no NAME=VALUE",)),
+        (["--option", "=red"], ("'=red' is no NAME=VALUE",)),
+        (["--option", "prompts=a", "--prompts", "b"], ("given twice: 'a' and 'b'",)),
+    ],
+)
+@pytest.mark.parametrize("command", ["describe", "play"])
+def test_an_option_that_cannot_be_is_an_error_line(command, given, said, capsys):
+    assert run(command, Rooms.name, *given) == 1
+    err = capsys.readouterr().err
+    assert all(text in err for text in said), err
+
+
+def test_options_reach_the_game_that_is_played(monkeypatch, capsys):
+    assert play(monkeypatch, given=["--option", "colour=green"]) == 0
+    assert "room 3 [green]" in capsys.readouterr().out
+
+
+def test_run_gives_its_options_to_the_environment(capsys):
+    task = ("--env", Rooms.name, "--task", "attic:1")
+    with pytest.raises(SystemExit) as stop:
+        main(["run", *task, "--option", "walls=4"])
+    assert stop.value.code == 1
+    assert "no option 'walls'" in capsys.readouterr().err
+
+
+def play(monkeypatch, *lines, name=Rooms.name, task="attic:3", given=()):
     said = iter(lines)
 
     def read(*_, **__):
@@ -81,7 +127,7 @@ def play(monkeypatch, *lines, name=Rooms.name, task="attic:3"):
 
     monkeypatch.setattr("rich.console.Console.input", read)
     with pytest.raises(SystemExit) as stop:
-        main(["envs", "play", name, "--task", task])
+        main(["envs", "play", name, "--task", task, *given])
     return stop.value.code or 0
 
 

@@ -79,7 +79,9 @@ class CountFactory:
         for action in [*actions, "done"]:
             steps.append((seen, action))
             seen = env.step(action).observation
-        return Demonstration(Start("see: 0", f"goal: {GOAL}."), steps, 1.0)
+        return Demonstration(
+            Start("see: 0", f"goal: {GOAL}."), steps, 1.0, success=True
+        )
 
 
 class RandomPolicy:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Self
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
+from langchain_agentrm.environments.text import LONGEST, clean
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_alfworld._expert import aim
@@ -34,13 +35,11 @@ from langchain_agentrm_alfworld.games import (
 )
 from langchain_agentrm_alfworld.generate import GENERATIONS, Generation
 from langchain_agentrm_alfworld.perturb import Perturbation
-from langchain_agentrm_alfworld.prompts import instruction, load_prompts
+from langchain_agentrm_alfworld.prompts import instruction, published
 
 __all__ = ["ALFWorld", "Options", "spec_of"]
 
 _INVALID = "agentrm.invalid"
-_LONGEST = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
 _ACTION = re.compile(r"action:", re.IGNORECASE)
 
 
@@ -181,17 +180,19 @@ class ALFWorld(Environment):
         # Without the engine's title: the room, and then the task.
         _, room, goal = position.text.split("\n\n", 2)
         self._episode = _Episode(position, perturbation, subgoals, place=room)
-        if options.prompts is None:
-            text = instruction(self._form, wording, perturbation)
-        else:
-            text = load_prompts(
-                options.prompts, self._form, options.perturbation
-            ).instruction
+        told, examples = (
+            (instruction(self._form, wording, perturbation), ())
+            if options.prompts is None
+            else published(
+                options.prompts, self._form, options.perturbation, task["type"]
+            )
+        )
         return Start(
             observation=perturbation.text(room),
             goal=perturbation.text(goal),
-            instruction=text,
+            instruction=told,
             step_limit=self._form.step_limit,
+            examples=examples,
         )
 
     def _subgoals(
@@ -240,7 +241,7 @@ class ALFWorld(Environment):
             if self._form.invalid is not None:
                 return self._form.invalid, False
             action = ""
-        action = self._form.command(_clean(action))
+        action = self._form.command(clean(action, None))
         if self._form.progress and action == CHECK:
             return self._listed(episode), True
         # What only the usual grammar allows is no command here.
@@ -293,18 +294,18 @@ class ALFWorld(Environment):
         Returns:
             The action, or None if there is none or it is longer than 4 kB.
         """
-        text = _clean(str(message.text)).strip()
+        text = clean(str(message.text), None).strip()
         found = list(_ACTION.finditer(text))
         rest = text[found[-1].end() :] if found else text
         lines = rest.strip().splitlines()
         if not lines or (not found and len(lines) > 1):
             return None
         action = lines[0].strip()
-        return action if len(action.encode()) <= _LONGEST else None
+        return action if len(action.encode()) <= LONGEST else None
 
     def key(self, action: Action) -> str:
         """Normalise as the form does; capitals and blanks inside matter, as they do."""
-        return self._form.key(_clean(action)) if isinstance(action, str) else ""
+        return self._form.key(clean(action, None)) if isinstance(action, str) else ""
 
     def on_invalid(self, message: AIMessage) -> Transition | None:
         """Answer a message without action as the benchmark does, for a step."""
@@ -341,7 +342,3 @@ def spec_of(options: Options) -> EnvironmentSpec:
         return ALFWorld.spec
     # The planner's library keeps its state in native memory, which cannot be copied.
     return EnvironmentSpec(fork="replay", replayable=True, thread_safe=False)
-
-
-def _clean(text: str) -> str:
-    return _UNFIT.sub("\ufffd", text)

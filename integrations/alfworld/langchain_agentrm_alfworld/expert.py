@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_alfworld._expert import plan
 from langchain_agentrm_alfworld.environment import ALFWorld
 
-__all__ = ["Demonstration", "demonstrate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: The episode's score, 0..1.
-        success: Whether the task was solved.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-    success: bool
+__all__ = ["demonstrate"]
 
 
 def demonstrate(task: TaskRef, env: ALFWorld | None = None) -> Demonstration:
@@ -48,12 +28,5 @@ def demonstrate(task: TaskRef, env: ALFWorld | None = None) -> Demonstration:
     """
     env = env or ALFWorld()
     start = env.reset(task)
-    observation, score, success = start.observation, 0.0, False
-    steps: list[tuple[str, str]] = []
-    for command in plan(env.world(), start.step_limit):
-        action = env.surface(command)
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation = transition.observation
-        score, success = transition.score, transition.success
-    return Demonstration(start, tuple(steps), score, success)
+    commands = plan(env.world(), start.step_limit)
+    return Demonstration.play(env, start, map(env.surface, commands))

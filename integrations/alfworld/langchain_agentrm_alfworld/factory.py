@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
-from langchain_agentrm.environments.base import Split
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import (
+    TypeGroup,
+    check_known,
+    demonstration_seeds,
+    round_robin,
+)
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_alfworld._tables import tables
 from langchain_agentrm_alfworld.environment import ALFWorld, Options, spec_of
-from langchain_agentrm_alfworld.expert import Demonstration, demonstrate
+from langchain_agentrm_alfworld.expert import demonstrate
 from langchain_agentrm_alfworld.games import (
     DEMONSTRATION_SEEDS,
     NAME,
@@ -76,7 +81,7 @@ class ALFWorldFactory:
         self.options.check()
         self.spec = spec_of(self.options)
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Task types of a group.
 
         All six are held in, as in AgentRM, whose reward model trains on ALFWorld; what
@@ -85,14 +90,8 @@ class ALFWorldFactory:
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group in ("held_in", "all"):
-            return list(tables().types)
-        if group in ("held_out", "dev"):
-            return []
-        msg = f"ALFWorld has no group of task types {group!r}."
-        raise UnknownTaskError(
-            msg, remedy="Choose one of ['held_in', 'held_out', 'dev', 'all']."
-        )
+        check_known([group], get_args(TypeGroup), "group of ALFWorld task types")
+        return list(tables().types) if group in ("held_in", "all") else []
 
     def tasks(
         self, split: Split, types: Sequence[str] | None = None, limit: int | None = None
@@ -111,20 +110,12 @@ class ALFWorldFactory:
             UnknownTaskError: If a type or the split does not exist.
             ConfigurationError: If the folder of official games has none.
         """
-        if split not in SPLIT_SEEDS:
-            msg = f"ALFWorld has no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        check_known([split], SPLIT_SEEDS, "split")
         games = self.options.games()
         types = self.types("all") if types is None else types
-        left = [(type_, games.count(split, type_)) for type_ in types]
-        most = sum(n for _, n in left)
-        most = most if limit is None else max(0, min(most, limit))
-        found: list[TaskRef] = []
-        i = 0
-        while len(found) < most:
-            found += [games.nth(split, type_, i) for type_, n in left if i < n]
-            i += 1
-        return found[:most]
+        places = {type_: range(games.count(split, type_)) for type_ in types}
+        rows = round_robin(places, limit)
+        return [games.nth(split, type_, place) for type_, place in rows]
 
     def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
         """Tasks for imitation, round robin over the types.
@@ -137,20 +128,15 @@ class ALFWorldFactory:
             ConfigurationError: If there are not that many tasks.
         """
         games = self.options.games()
-        generated = isinstance(games, GeneratedGames)
-        for type_ in types:
-            count = games.count("train", type_)
-            most = len(DEMONSTRATION_SEEDS) if generated else count
-            if not 0 <= n_per_type <= most:
-                msg = f"n_per_type={n_per_type} demonstrations of {type_!r}."
-                raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
-        return [
-            games.task(type_, DEMONSTRATION_SEEDS[i])
-            if generated
-            else games.nth("train", type_, i)
-            for i in range(n_per_type)
-            for type_ in types
-        ]
+        places = {type_: range(games.count("train", type_)) for type_ in types}
+        if isinstance(games, GeneratedGames):
+            seeds = demonstration_seeds(n_per_type, DEMONSTRATION_SEEDS)
+            rows = round_robin(dict.fromkeys(places, seeds))
+            return [games.task(type_, seed) for type_, seed in rows]
+        rows = round_robin(
+            {t: demonstration_seeds(n_per_type, places[t]) for t in places}
+        )
+        return [games.nth("train", type_, place) for type_, place in rows]
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None where it does nothing."""

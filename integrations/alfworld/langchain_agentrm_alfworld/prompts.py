@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
+from langchain_agentrm.environments.prompts import PromptFolder
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm_alfworld._wording import Wording
 from langchain_agentrm_alfworld.forms import CHECK, Form
 from langchain_agentrm_alfworld.perturb import Perturbation
 
-__all__ = ["Prompts", "instruction", "load_prompts"]
+__all__ = ["instruction", "published"]
 
 # Order of the examples in AgentRM's file for AgentBoard's form, by task type.
 _KINDS = (
@@ -70,92 +65,37 @@ def instruction(form: Form, wording: Wording, perturbation: Perturbation) -> str
     )
 
 
-class Prompts:
-    """AgentRM's published prompt folder (`eval_agent/prompt`), taken by path.
-
-    It has no licence, so nothing of it is part of this package.
+def published(
+    folder: str, form: Form, perturbation: int, type_: str
+) -> tuple[str, tuple[dict[str, str], ...]]:
+    """Read AgentRM's published prompts.
 
     Args:
-        folder: The folder, with `instructions`, `icl_examples` and `prm_instruction`.
+        folder: Its prompt folder (`eval_agent/prompt`).
         form: Which benchmark's prompts.
         perturbation: Number of the perturbation, 0 for none. AgentRM has prompts for 1
             to 4, in AgentBoard's form.
+        type_: A task type, for the example.
+
+    Returns:
+        The instruction, and the turns of the example of that type where there is one
+        for each, else of the first.
 
     Raises:
         ConfigurationError: If the folder lacks a file, or there is no such prompt.
     """
-
-    def __init__(self, folder: Path, form: Form, perturbation: int = 0) -> None:
-        name = "alfworld_ab" if form.progress or perturbation else "alfworld"
-        ending = example_ending = ""
-        if perturbation:
-            if perturbation not in (1, 2, 3, 4):
-                msg = f"AgentRM has no prompts for perturbation {perturbation}."
-                raise ConfigurationError(msg, remedy="Play it without prompts.")
-            ending = (
-                "_perturb1" if perturbation == 1 else f"_perturb{perturbation}_with"
-            )
-            example_ending = f"_perturb{perturbation}"
-        self.instruction = _read(
-            folder / f"instructions/{name}_inst{ending}.txt"
-        ).strip()
-        self._examples = _turns(
-            folder / f"icl_examples/{name}_icl{example_ending}.json"
-        )
-        self._reward = folder / f"prm_instruction/{name}_wo_turninfo.txt"
-
-    def examples(self, type_: str) -> list[Mapping[str, str]]:
-        """Turns of the example for a task type, as `{role, content}`.
-
-        Args:
-            type_: A task type.
-
-        Returns:
-            The example of that type where there is one for each, else the first.
-        """
-        if len(self._examples) != len(_KINDS):
-            return list(self._examples[0])
-        at = next((i for i, x in enumerate(_KINDS) if type_.startswith(x)), 0)
-        return list(self._examples[at])
-
-    def reward_instruction(self, goal: str) -> str:
-        """The reward model's instruction for a goal.
-
-        Raises:
-            ConfigurationError: If the folder has none.
-        """
-        return _read(self._reward).replace("{task_goal}", goal)
-
-
-@lru_cache(maxsize=8)
-def load_prompts(folder: str, form: Form, perturbation: int) -> Prompts:
-    """Load prompts; the last eight sets are kept.
-
-    Raises:
-        ConfigurationError: If the folder lacks a file, or there is no such prompt.
-    """
-    return Prompts(Path(folder), form, perturbation)
-
-
-def _turns(path: Path) -> Sequence[Sequence[Mapping[str, str]]]:
-    try:
-        found: Any = json.loads(_read(path))
-    except ValueError as error:
-        msg = f"{path} is no JSON file of examples: {error}."
-        raise ConfigurationError(
-            msg, remedy="Give AgentRM's eval_agent/prompt folder."
-        ) from error
-    if not isinstance(found, list) or not found:
-        msg = f"{path} holds no examples."
-        raise ConfigurationError(msg, remedy="Give AgentRM's eval_agent/prompt folder.")
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"A prompt is missing: {path} ({error.strerror})."
-        raise ConfigurationError(
-            msg, remedy="Give AgentRM's eval_agent/prompt folder."
-        ) from error
+    name = "alfworld_ab" if form.progress or perturbation else "alfworld"
+    ending = example_ending = ""
+    if perturbation:
+        if perturbation not in (1, 2, 3, 4):
+            msg = f"AgentRM has no prompts for perturbation {perturbation}."
+            raise ConfigurationError(msg, remedy="Play it without prompts.")
+        ending = "_perturb1" if perturbation == 1 else f"_perturb{perturbation}_with"
+        example_ending = f"_perturb{perturbation}"
+    prompts = PromptFolder(folder)
+    examples = prompts.examples(f"{name}_icl{example_ending}")
+    told = prompts.instruction(f"{name}_inst{ending}")
+    if len(examples) != len(_KINDS):
+        return told, examples[0] if examples else ()
+    at = next((i for i, x in enumerate(_KINDS) if type_.startswith(x)), 0)
+    return told, examples[at]

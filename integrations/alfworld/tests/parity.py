@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+import os
 import random
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from langchain_agentrm.testing._parity import Parity
 from langchain_agentrm_alfworld._expert import plan
 from langchain_agentrm_alfworld._play import Node, root
 from langchain_agentrm_alfworld._tables import tables
@@ -195,52 +199,79 @@ def shown(game: TextWorldGame) -> list[Any]:
     return [game.text, digest, game.won]
 
 
+def both_ways(
+    job: tuple[str, Mapping[str, Any], str, int],
+) -> tuple[str, str, int, bool, str | None, Counter[str]]:
+    """Play one episode in both engines; for a worker process."""
+    name, content, kind, seed = job
+    seen: Counter[str] = Counter()
+    return name, kind, *episode(content, kind, seed, seen), seen
+
+
+def jobs(
+    episodes: int, first: int, data: Path | None
+) -> Iterator[tuple[str, Mapping[str, Any], str, int]]:
+    """One expert episode and two random walks of every game."""
+    kinds = ("expert", "walk", "walk again")
+    played = games(-(-episodes // len(kinds)), first, data)
+    every = (
+        (name, content, kind, i)
+        for i, (name, content) in enumerate(played, first)
+        for kind in kinds
+    )
+    return itertools.islice(every, episodes)
+
+
 def main() -> int:
     """Play and report; 1 if there was a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, help="number of the first game")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--data", type=Path, help="folder of official games")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--record", type=int, help="games to record into --out")
     options = parser.parse_args()
     if options.record:
         return record(options.record, options.out)
-    began = time.monotonic()
-    seen: Counter[str] = Counter()
-    report: dict[str, Any] = {"episodes": 0, "steps": 0, "expert_episodes": 0}
-    report |= {"expert_won": 0, "variants": Counter(), "differences": []}
-    played = games(options.episodes, options.first, options.data)
-    for i, (name, content) in enumerate(played, options.first):
-        # One expert episode and two random walks of every game.
-        for kind in ("expert", "walk", "walk again"):
-            late = time.monotonic() - began > 60 * options.minutes
-            if late or report["episodes"] >= options.episodes:
-                break
-            steps, won, found = episode(content, kind, i, seen)
-            report["episodes"] += 1
-            report["steps"] += steps
-            report["variants"][name.split()[0]] += 1
-            if kind == "expert":
-                report["expert_episodes"] += 1
-                report["expert_won"] += won
+    report = Parity(
+        "alfworld",
+        "TextWorld's planner behind ALFWorld's wrappers",
+        "text, list of admissible commands, won, at the start and after each step",
+        options.first,
+        {
+            "episodes": options.episodes,
+            "games": "official" if options.data else "generated",
+            "walk_steps": WALK,
+        },
+        ("alfworld", "textworld", "fast-downward-textworld"),
+    )
+    won: Counter[str] = Counter()
+    variants: Counter[str] = Counter()
+    typed: Counter[str] = Counter()
+    # Processes of their own: the planner keeps state in the process that loads it.
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        every = jobs(options.episodes, options.first, options.data)
+        for name, kind, steps, wins, found, seen in pool.map(both_ways, every):
+            report.episodes += 1
+            report.steps += steps
+            variants[name.split()[0]] += 1
+            won[kind.split()[0]] += wins
+            won[f"{kind.split()[0]} episodes"] += 1
+            typed += seen
             if found is not None:
-                report["differences"].append([name, kind, found])
-        else:
-            report["seconds"] = round(time.monotonic() - began, 1)
-            report["commands"] = dict(seen.most_common())
-            if options.out is not None:
-                options.out.write_text(json.dumps(report, indent=1) + "\n")
-            continue
-        break
-    report["seconds"] = round(time.monotonic() - began, 1)
-    report["commands"] = dict(seen.most_common())
-    text = json.dumps(report, indent=1) + "\n"
-    if options.out is not None:
-        options.out.write_text(text)
-    sys.stdout.write(text)
-    return bool(report["differences"])
+                report.differences.append(f"{name} {kind}: {found}")
+            if report.episodes % 50 == 0:
+                sys.stdout.write(f"{report.episodes} episodes\n")
+                sys.stdout.flush()
+    report.details = {
+        "variants": dict(variants),
+        "expert_episodes": won["expert episodes"],
+        "expert_won": won["expert"],
+        "malformed": typed["(malformed)"],
+        "commands": dict(typed.most_common(20)),
+    }
+    return report.finish(options.out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from langchain_agentrm_alfworld._tables import tables
 from langchain_agentrm_alfworld.expert import demonstrate
 from langchain_agentrm_alfworld.forms import AGENTBOARD, ETO, without_place
 from langchain_agentrm_alfworld.perturb import PERTURBATIONS, Perturbation
-from langchain_agentrm_alfworld.prompts import Prompts
+from langchain_agentrm_alfworld.prompts import published
 
 TYPES = tables().types
 
@@ -302,7 +302,7 @@ def test_labels_of_agentboard_are_read(labelled) -> None:
 @pytest.fixture
 def prompts(tmp_path):
     """A folder laid out as AgentRM's, with words of our own."""
-    for name in ("instructions", "icl_examples", "prm_instruction"):
+    for name in ("instructions", "icl_examples"):
         (tmp_path / name).mkdir()
     for ending in ("", "_perturb1", "_perturb2_with"):
         text = f"Play{ending} {{obj}}.\n"
@@ -313,8 +313,6 @@ def prompts(tmp_path):
         path = tmp_path / f"icl_examples/alfworld_ab_icl{ending}.json"
         path.write_text(json.dumps(turns))
     (tmp_path / "icl_examples/alfworld_icl.json").write_text(json.dumps(turns[:1]))
-    path = tmp_path / "prm_instruction/alfworld_wo_turninfo.txt"
-    path.write_text("Do {task_goal} with {obj}.")
     return tmp_path
 
 
@@ -326,24 +324,22 @@ def test_published_prompts_are_taken_by_path(prompts) -> None:
     assert begin(prompts=prompts, style="agentboard")[1].instruction == "Play {obj}."
     for number, said in ((1, "Play_perturb1 {obj}."), (2, "Play_perturb2_with {obj}.")):
         assert begin(prompts=prompts, perturbation=number)[1].instruction == said
-    eto, board = Prompts(prompts, ETO), Prompts(prompts, AGENTBOARD)
-    assert eto.reward_instruction("x") == "Do x with {obj}."
-    assert eto.examples(TYPES[2])[0]["content"] == "0"
-    shown = [board.examples(type_)[0]["content"] for type_ in TYPES]
+    folder = str(prompts)
+    assert published(folder, ETO, 0, TYPES[2])[1][0]["content"] == "0"
+    shown = [published(folder, AGENTBOARD, 0, t)[1][0]["content"] for t in TYPES]
     assert shown == ["0", "5", "1", "2", "3", "4"]
+    assert begin(prompts=prompts, style="agentboard")[1].examples
     with pytest.raises(ConfigurationError, match="perturbation 5"):
         begin(prompts=prompts, perturbation=5)
-    with pytest.raises(ConfigurationError, match=r"missing: .*perturb3_with"):
+    with pytest.raises(ConfigurationError, match=r"missing .*perturb3_with"):
         begin(prompts=prompts, perturbation=3)
-    with pytest.raises(ConfigurationError, match="missing"):
-        board.reward_instruction("x")
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_broken_prompts_are_named(prompts, text) -> None:
     (prompts / "icl_examples/alfworld_icl.json").write_text(text)
     with pytest.raises(ConfigurationError, match=r"alfworld_icl\.json"):
-        Prompts(prompts, ETO)
+        published(str(prompts), ETO, 0, TYPES[0])
 
 
 def test_ten_thousand_random_actions() -> None:

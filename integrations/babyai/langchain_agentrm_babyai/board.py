@@ -7,15 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration, Start
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.text import clean
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_babyai import levels
-from langchain_agentrm_babyai.environment import _SIZE, _UNFIT, BOARD_STYLE, BabyAI
+from langchain_agentrm_babyai.environment import BOARD_STYLE, BabyAI
 
 if TYPE_CHECKING:
     from langchain_agentrm_babyai._board import BoardNode, BoardWorld, Subgoals
-    from langchain_agentrm_babyai.expert import Demonstration
 
 __all__ = ["BOARD_INSTRUCTION", "BoardBabyAI", "demonstrate_board"]
 
@@ -60,17 +61,19 @@ class BoardBabyAI(BabyAI):
         from langchain_agentrm_babyai._board import BOARD_LIMIT, get_board
 
         level, seed = self._checked(task, levels.BOARD)
-        instruction = BOARD_INSTRUCTION
-        if self._prompts is not None:
-            path = Path(self._prompts) / "instructions/babyai_inst.txt"
-            instruction = _text(path, "Give AgentRM's eval_agent/prompt folder.")
+        instruction, examples = (
+            (BOARD_INSTRUCTION, ())
+            if self._prompts is None
+            else PromptFolder(self._prompts).policy("babyai")
+        )
         world = get_board(level, seed, self._label(level, seed))
         self._world, self._node = world, world.root
         return Start(
             observation=world.root.observation,
             goal=world.goal,
-            instruction=instruction.strip(),
+            instruction=instruction,
             step_limit=BOARD_LIMIT,
+            examples=examples,
         )
 
     def _step(self, action: Action) -> Transition:
@@ -103,7 +106,7 @@ class BoardBabyAI(BabyAI):
         """
         if not isinstance(action, str):
             return "no text"
-        lines = _UNFIT.sub("\ufffd", action[:_SIZE]).strip().splitlines()
+        lines = clean(action).strip().splitlines()
         line = lines[0].strip().lower() if lines else ""
         if line.startswith(_PICK_UP):
             line = "pickup " + line[len(_PICK_UP) :]
@@ -145,21 +148,11 @@ def demonstrate_board(task: TaskRef, env: BabyAI) -> Demonstration:
         UnknownTaskError: If the task does not exist.
         ConfigurationError: If the environment has another style.
     """
-    from langchain_agentrm_babyai.expert import Demonstration
-
     start = env.reset(task)
     if not isinstance(env, BoardBabyAI):
         msg = f"{type(env).__name__} is no environment in AgentBoard's style."
         raise ConfigurationError(msg, remedy="Use BabyAIFactory(style='agentboard').")
-    observation, score = start.observation, 0.0
-    steps: list[tuple[str, str]] = []
-    for action in env.board()[0].expert() or ():
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-        if transition.done:
-            break
-    return Demonstration(start, tuple(steps), score)
+    return Demonstration.play(env, start, env.board()[0].expert() or ())
 
 
 @lru_cache(maxsize=4)

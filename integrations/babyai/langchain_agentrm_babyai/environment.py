@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.environments.base import (
+    Demonstration,
     Environment,
     EnvironmentSpec,
     Split,
     Start,
 )
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.tasks import (
+    TypeGroup,
+    check_known,
+    check_seed,
+    check_task,
+    demonstration_seeds,
+    round_robin,
+)
+from langchain_agentrm.environments.text import clean, read_action
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_babyai import levels
 
 if TYPE_CHECKING:
     from langchain_agentrm_babyai._world import Node, World
-    from langchain_agentrm_babyai.expert import Demonstration
 
 __all__ = ["BOARD_STYLE", "INSTRUCTION", "STYLES", "BabyAI", "BabyAIFactory", "factory"]
 
@@ -43,9 +51,7 @@ drop - put what you carry into the empty cell ahead
 turn left, turn right, move forward - one low-level move
 done - say that the goal is reached; this ends the task, and only then is it judged."""
 
-_SIZE = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
+_KIND = "BabyAI level"
 _GROUPS = {
     "held_in": levels.HELD_IN,
     "held_out": levels.HELD_OUT,
@@ -94,11 +100,9 @@ class BabyAI(Environment):
 
     def _checked(self, task: TaskRef, known: Sequence[str]) -> tuple[str, int]:
         """Level and seed of a task of this environment."""
-        if task["env"] != BabyAIFactory.name:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
-        _check_types([task["type"]], known)
-        return task["type"], _seed(task["seed"])
+        check_task(task, BabyAIFactory.name)
+        check_known([task["type"]], known, _KIND)
+        return task["type"], check_seed(task["seed"], _KIND)
 
     def _step(self, action: Action) -> Transition:
         world, node = self.position()
@@ -145,27 +149,15 @@ class BabyAI(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message is empty or longer than 4 kB.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = str(message.text)
-        if len(text.encode("utf-8", "replace")) > _SIZE:
-            return None
-        lines = [
-            line for line in _UNFIT.sub("\ufffd", text).splitlines() if line.strip()
-        ]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _ACTION.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip() or None
-        return lines[-1].strip() if lines else None
+        return read_action(str(message.text))
 
     def key(self, action: Action) -> str:
         """Normalise: first line, small letters, single blanks, no final period."""
         if not isinstance(action, str):
             return ""
-        lines = _UNFIT.sub("\ufffd", action[:_SIZE]).strip().splitlines()
+        lines = clean(action).strip().splitlines()
         line = lines[0] if lines else ""
         return " ".join(line.casefold().split()).rstrip(". ")
 
@@ -222,15 +214,13 @@ class BabyAIFactory:
         self._prompts = None if prompts is None else os.fspath(prompts)
         self._levels = levels.BOARD if self._board else levels.ALL
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Levels of a group.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group not in _GROUPS:
-            msg = f"BabyAI has no group of levels {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        check_known([group], _GROUPS, "group of BabyAI levels")
         if self._board:
             # Nothing of AgentBoard's is trained on by AgentRM.
             return list(levels.BOARD) if group in {"held_out", "all"} else []
@@ -255,12 +245,7 @@ class BabyAIFactory:
             UnknownTaskError: If a level or the split does not exist.
         """
         splits = levels.BOARD_SPLIT_SEEDS if self._board else levels.SPLIT_SEEDS
-        seeds = splits.get(split)
-        if seeds is None:
-            msg = f"BabyAI has no split {split!r}."
-            raise UnknownTaskError(
-                msg, remedy=f"Choose one of {list(levels.SPLIT_SEEDS)}."
-            )
+        check_known([split], splits, "split")
         if types is None and self._board:
             types = levels.BOARD
         elif types is None:
@@ -269,7 +254,7 @@ class BabyAIFactory:
                 "dev": levels.DEV,
                 "test": levels.HELD_IN + levels.HELD_OUT,
             }[split]
-        return self._round_robin(types, seeds, limit)
+        return self._round_robin(types, splits[split], limit)
 
     def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
         """Tasks for imitation, which are in no split, round robin over the levels.
@@ -281,11 +266,7 @@ class BabyAIFactory:
         every = levels.DEMONSTRATION_SEEDS
         if self._board:
             every = levels.BOARD_DEMONSTRATION_SEEDS
-        most = len(every)
-        if not 0 <= n_per_type <= most:
-            msg = f"n_per_type={n_per_type} demonstrations cannot be had."
-            raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
-        return self._round_robin(types, every[:n_per_type], None)
+        return self._round_robin(types, demonstration_seeds(n_per_type, every), None)
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None where it gives up."""
@@ -305,8 +286,8 @@ class BabyAIFactory:
         Raises:
             UnknownTaskError: If the level does not exist or the seed is no seed.
         """
-        _check_types([type_], self._levels)
-        return _task(type_, _seed(seed))
+        check_known([type_], self._levels, _KIND)
+        return _task(type_, check_seed(seed, _KIND))
 
     def make(self) -> BabyAI:
         """Make an environment that has not been reset."""
@@ -319,31 +300,13 @@ class BabyAIFactory:
     def _round_robin(
         self, types: Sequence[str], seeds: Sequence[int], limit: int | None
     ) -> list[TaskRef]:
-        _check_types(types, self._levels)
-        count = len(types) * len(seeds)
-        if limit is not None:
-            count = max(0, min(count, limit))
-        return [
-            _task(types[i % len(types)], seeds[i // len(types)]) for i in range(count)
-        ]
+        check_known(types, self._levels, _KIND)
+        rows = round_robin(dict.fromkeys(types, seeds), limit)
+        return [_task(type_, seed) for type_, seed in rows]
 
 
 def _task(type_: str, seed: int) -> TaskRef:
     return TaskRef(env=BabyAIFactory.name, type=type_, id=f"{type_}:{seed}", seed=seed)
-
-
-def _check_types(types: Sequence[str], known: Sequence[str] = levels.ALL) -> None:
-    for type_ in types:
-        if type_ not in known:
-            msg = f"BabyAI has no level {type_!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(known)}.")
-
-
-def _seed(seed: int) -> int:
-    if not isinstance(seed, int) or seed < 0:
-        msg = f"A BabyAI task has no seed {seed!r}."
-        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
-    return seed
 
 
 factory = BabyAIFactory()

@@ -11,7 +11,7 @@ from langchain_agentrm.types import TaskRef
 from langchain_agentrm_babyai._world import Node, World
 from langchain_agentrm_babyai.environment import BabyAI
 
-__all__ = ["Demonstration", "demonstrate", "expert_action"]
+__all__ = ["demonstrate", "expert_action"]
 
 
 def expert_action(env: BabyAI) -> str | None:
@@ -55,13 +55,7 @@ def demonstrate(task: TaskRef, env: BabyAI | None = None) -> Demonstration:
     """
     env = env or BabyAI()
     start = env.reset(task)
-    observation, score = start.observation, 0.0
-    steps: list[tuple[str, str]] = []
-    while (action := expert_action(env)) is not None:
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-    return Demonstration(start, tuple(steps), score)
+    return Demonstration.play(env, start, iter(lambda: expert_action(env), None))
 
 
 def _next(world: World, instruction: Any) -> Any:

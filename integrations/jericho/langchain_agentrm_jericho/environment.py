@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.tasks import check_task
+from langchain_agentrm.environments.text import read_action
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_jericho._lines import allowed, clean
@@ -21,7 +23,7 @@ from langchain_agentrm_jericho.forms import (
     tidy_agentboard,
 )
 from langchain_agentrm_jericho.games import VARIABLE, Story, stories
-from langchain_agentrm_jericho.prompts import INSTRUCTION, load_prompts
+from langchain_agentrm_jericho.prompts import INSTRUCTION
 
 if TYPE_CHECKING:
     from langchain_agentrm_jericho._engine import Engine, Point
@@ -37,9 +39,6 @@ STEP_LIMIT = 30
 SEEDS = 1 << 15
 """How many seeds a game has."""
 
-_SIZE = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
 _NOT_HERE = "That command is not available in this game."
 
 
@@ -126,9 +125,7 @@ class JerichoGame(Environment):
     def _reset(self, task: TaskRef) -> Start:
         from langchain_agentrm_jericho._engine import get_engine
 
-        if task["env"] != NAME:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
+        check_task(task, NAME)
         story = self.options.story(task["type"])
         seed = task["seed"]
         if not isinstance(seed, int) or not 0 <= seed < SEEDS:
@@ -142,14 +139,17 @@ class JerichoGame(Environment):
         goal = f"Score as many of the story's {engine.maximum} points as you can."
         if self._label is not None and self._label.goal:
             goal = self._label.goal
-        text = INSTRUCTION.format(steps=self.options.step_limit)
-        if self.options.prompts is not None:
-            text = load_prompts(self.options.prompts).instruction
+        instruction, examples = (
+            (INSTRUCTION.format(steps=self.options.step_limit), ())
+            if self.options.prompts is None
+            else PromptFolder(self.options.prompts).policy("jericho")
+        )
         return Start(
             observation=self._shown(self._point.text),
             goal=goal,
-            instruction=text,
+            instruction=instruction,
             step_limit=self.options.step_limit,
+            examples=examples,
         )
 
     def _step(self, action: Action) -> Transition:
@@ -219,21 +219,9 @@ class JerichoGame(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message is empty or longer than 4 kB.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = str(message.text)
-        if len(text.encode("utf-8", "replace")) > _SIZE:
-            return None
-        lines = [
-            line for line in _UNFIT.sub("\ufffd", text).splitlines() if line.strip()
-        ]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _ACTION.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip() or None
-        return lines[-1].strip() if lines else None
+        return read_action(str(message.text))
 
     def key(self, action: Action) -> str:
         """Normalise: the line that is typed, in small letters."""

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_jericho.environment import JerichoGame, Options
 
-__all__ = ["Demonstration", "demonstrate", "play"]
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the game showed first.
-        steps: The observation before each action, and the action.
-        score: The episode's score, 0..1.
-        success: Whether the game was won.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-    success: bool
+__all__ = ["demonstrate", "play"]
 
 
 def play(
@@ -48,16 +31,7 @@ def play(
     """
     env = JerichoGame(options)
     start = env.reset(task)
-    observation, score, success = start.observation, 0.0, False
-    steps: list[tuple[str, str]] = []
-    for command in commands:
-        transition = env.step(command)
-        steps.append((observation, command))
-        observation = transition.observation
-        score, success = transition.score, transition.success
-        if transition.done:
-            break
-    return Demonstration(start, tuple(steps), score, success)
+    return Demonstration.play(env, start, commands)
 
 
 def demonstrate(

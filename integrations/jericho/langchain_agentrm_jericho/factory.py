@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
-from langchain_agentrm.environments.base import Split
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import TypeGroup, check_known, round_robin
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_jericho.environment import (
@@ -17,9 +17,6 @@ from langchain_agentrm_jericho.environment import (
     Options,
 )
 from langchain_agentrm_jericho.games import AGENTBOARD, DEV, VARIABLE, stories
-
-if TYPE_CHECKING:
-    from langchain_agentrm_jericho.expert import Demonstration
 
 __all__ = ["SPLIT_SEEDS", "JerichoFactory", "factory"]
 
@@ -65,7 +62,7 @@ class JerichoFactory:
             labels=None if labels is None else os.fspath(labels),
         )
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Games of a group, of those in the folder; none where no folder is named.
 
         Held out are AgentBoard's twenty games, held in what is in no other group.
@@ -74,9 +71,7 @@ class JerichoFactory:
             UnknownTaskError: If there is no such group.
             ConfigurationError: If the folder does not exist or Jericho is missing.
         """
-        if group not in _GROUPS:
-            msg = f"There is no group of games {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        check_known([group], _GROUPS, "group of games")
         here = [
             name
             for name in stories(self.options.games)
@@ -107,10 +102,7 @@ class JerichoFactory:
             UnknownTaskError: If a game or the split does not exist.
             ConfigurationError: If there are no story files.
         """
-        seeds = SPLIT_SEEDS.get(split)
-        if seeds is None:
-            msg = f"There is no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        check_known([split], SPLIT_SEEDS, "split")
         if types is None:
             if not stories(self.options.games):
                 msg = "There are no story files to play."
@@ -124,12 +116,8 @@ class JerichoFactory:
             }[split]
         for type_ in types:
             self.options.story(type_)
-        count = len(types) * len(seeds)
-        if limit is not None:
-            count = max(0, min(count, limit))
-        return [
-            _ref(types[i % len(types)], seeds[i // len(types)]) for i in range(count)
-        ]
+        rows = round_robin(dict.fromkeys(types, SPLIT_SEEDS[split]), limit)
+        return [_ref(type_, seed) for type_, seed in rows]
 
     def task(self, type_: str, seed: int) -> TaskRef:
         """Name one task by game and seed; seed 0 is that of Jericho's walkthrough.

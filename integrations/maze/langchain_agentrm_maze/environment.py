@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.tasks import check_known, check_seed, check_task
+from langchain_agentrm.environments.text import clean, read_action
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_maze.layouts import ALL, MOVES, Cell, Maze, open_maze
-from langchain_agentrm_maze.prompts import INSTRUCTION, read_instruction
+from langchain_agentrm_maze.prompts import INSTRUCTION
 
 __all__ = ["NAME", "STYLES", "MazeEnvironment", "Settings", "describe"]
 
 NAME = "maze"
+KIND = "maze type"
 
 STYLES = ("agentgym", "lmrl")
 
-_LONGEST = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
 _SIDES = (
     ("to your right", (0, 1)),
     ("to your left", (0, -1)),
@@ -96,20 +95,23 @@ class MazeEnvironment(Environment):
         self._position: Position | None = None
 
     def _reset(self, task: TaskRef) -> Start:
-        if task["env"] != NAME:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
-        check_types([task["type"]])
-        maze = open_maze(task["type"], check_seed(task["seed"]))
+        check_task(task, NAME)
+        check_known([task["type"]], ALL, KIND)
+        maze = open_maze(task["type"], check_seed(task["seed"], NAME))
         self._position = Position(maze, maze.start)
         settings = self.settings
-        prompts = settings.prompts
+        instruction, examples = (
+            (INSTRUCTION, ())
+            if settings.prompts is None
+            else PromptFolder(settings.prompts).policy("maze")
+        )
         row, column = maze.goal
         return Start(
             observation=describe(maze, maze.start, settings.style),
             goal=f"Reach the goal at position {row}, {column}.",
-            instruction=INSTRUCTION if prompts is None else read_instruction(prompts),
+            instruction=instruction,
             step_limit=settings.step_limit,
+            examples=examples,
         )
 
     def _step(self, action: Action) -> Transition:
@@ -166,25 +168,15 @@ class MazeEnvironment(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message is empty or longer than 4 kB.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = _UNFIT.sub("\ufffd", str(message.text))
-        if len(text.encode()) > _LONGEST:
-            return None
-        lines = [line for line in text.splitlines() if line.strip()]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _ACTION.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip() or None
-        return lines[-1].strip() if lines else None
+        return read_action(str(message.text))
 
     def key(self, action: Action) -> str:
         """The text without blanks around it: capitals matter to the engine."""
         if not isinstance(action, str):
             return ""
-        return _UNFIT.sub("\ufffd", action[:_LONGEST]).strip()
+        return clean(action).strip()
 
     def on_invalid(self, message: AIMessage) -> Transition | None:
         """Answer a message without action as an unknown action, which costs a step."""
@@ -228,30 +220,6 @@ def describe(maze: Maze, cell: Cell, style: str) -> str:
         near = f"There are walls {', '.join(walls)}."
     text = f"The goal is at position {goal}. Your current position is at position "
     return f"{text}{here}. {near}" + ("\n" if style == "lmrl" else "")
-
-
-def check_types(types: Iterable[str]) -> None:
-    """Refuse names that are no type of maze.
-
-    Raises:
-        UnknownTaskError: If one does not exist.
-    """
-    for type_ in types:
-        if type_ not in ALL:
-            msg = f"There is no maze type {type_!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(ALL)}.")
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed, or refuse it.
-
-    Raises:
-        UnknownTaskError: If it is no whole number from 0.
-    """
-    if not isinstance(seed, int) or seed < 0:
-        msg = f"A maze has no seed {seed!r}."
-        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
-    return seed
 
 
 def _place(cell: Cell, style: str) -> str:

@@ -6,7 +6,7 @@ from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_maze.environment import MazeEnvironment
 
-__all__ = ["Demonstration", "demonstrate", "expert_action"]
+__all__ = ["demonstrate", "expert_action"]
 
 
 def expert_action(env: MazeEnvironment) -> str | None:
@@ -34,10 +34,4 @@ def demonstrate(task: TaskRef, env: MazeEnvironment | None = None) -> Demonstrat
     """
     env = env or MazeEnvironment()
     start = env.reset(task)
-    observation, score = start.observation, 0.0
-    steps: list[tuple[str, str]] = []
-    while (action := expert_action(env)) is not None:
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-    return Demonstration(start, tuple(steps), score)
+    return Demonstration.play(env, start, iter(lambda: expert_action(env), None))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
 
-from langchain_agentrm.environments.base import Split
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
-from langchain_agentrm.types import TaskRef
-from langchain_agentrm_maze.environment import (
-    NAME,
-    MazeEnvironment,
-    Settings,
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import (
+    DEMONSTRATION_SEEDS,
+    SPLIT_SEEDS,
+    TypeGroup,
+    check_known,
     check_seed,
-    check_types,
+    demonstration_seeds,
+    round_robin,
 )
+from langchain_agentrm.types import TaskRef
+from langchain_agentrm_maze.environment import KIND, NAME, MazeEnvironment, Settings
 from langchain_agentrm_maze.layouts import (
     ALL,
     DEV,
@@ -26,21 +27,9 @@ from langchain_agentrm_maze.layouts import (
     starts,
 )
 
-if TYPE_CHECKING:
-    from langchain_agentrm_maze.expert import Demonstration
-
-__all__ = ["DEMONSTRATION_SEEDS", "SPLIT_SEEDS", "MazeFactory", "factory"]
+__all__ = ["MazeFactory", "factory"]
 
 Folder = str | os.PathLike[str]
-
-SPLIT_SEEDS: Mapping[str, range] = {
-    "train": range(100_000, 105_000),
-    "dev": range(300_000, 305_000),
-    "test": range(400_000, 405_000),
-}
-
-DEMONSTRATION_SEEDS = range(10_000, 15_000)
-"""Seeds for imitation, in no split."""
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "held_in": HELD_IN,
@@ -78,15 +67,13 @@ class MazeFactory:
             step_limit=step_limit,
         )
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Types of a group: sizes of carved mazes, and the official grid.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group not in _GROUPS:
-            msg = f"The maze has no group of types {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        check_known([group], _GROUPS, "group of maze types")
         return list(_GROUPS[group])
 
     def tasks(
@@ -108,13 +95,11 @@ class MazeFactory:
         Raises:
             UnknownTaskError: If a type or the split does not exist.
         """
-        if split not in SPLIT_SEEDS:
-            msg = f"The maze has no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        check_known([split], SPLIT_SEEDS, "split")
         if types is None:
             by_split = {"train": HELD_IN, "dev": DEV, "test": HELD_IN + HELD_OUT}
             types = by_split[split]
-        check_types(types)
+        check_known(types, ALL, KIND)
         seeds: dict[str, Sequence[int]] = dict.fromkeys(types, SPLIT_SEEDS[split])
         if OFFICIAL in seeds:
             seeds[OFFICIAL] = range(starts() if split == "test" else 0)
@@ -127,15 +112,11 @@ class MazeFactory:
             UnknownTaskError: If a type does not exist.
             ConfigurationError: If there are not that many tasks.
         """
-        check_types(types)
-        most = 0 if OFFICIAL in types else len(DEMONSTRATION_SEEDS)
-        if not 0 <= n_per_type <= most:
-            msg = f"n_per_type={n_per_type} demonstrations of {list(types)}."
-            raise ConfigurationError(
-                msg, remedy=f"Ask for 0 to {most}; {OFFICIAL!r} is only for tests."
-            )
-        seeds = dict.fromkeys(types, DEMONSTRATION_SEEDS[:n_per_type])
-        return self._round_robin(seeds, None)
+        check_known(types, ALL, KIND)
+        # The official grid is only for tests.
+        every = () if OFFICIAL in types else DEMONSTRATION_SEEDS
+        seeds = demonstration_seeds(n_per_type, every)
+        return self._round_robin(dict.fromkeys(types, seeds))
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert walk; None where there is nothing to do."""
@@ -151,8 +132,8 @@ class MazeFactory:
             UnknownTaskError: If the type does not exist, the seed is no seed, or the
                 official grid has no start of that number.
         """
-        check_types([type_])
-        check_seed(seed)
+        check_known([type_], ALL, KIND)
+        check_seed(seed, NAME)
         if type_ == OFFICIAL:
             open_maze(type_, seed)
         return TaskRef(env=NAME, type=type_, id=f"{type_}:{seed}", seed=seed)
@@ -162,16 +143,9 @@ class MazeFactory:
         return MazeEnvironment(self.settings)
 
     def _round_robin(
-        self, seeds: Mapping[str, Sequence[int]], limit: int | None
+        self, seeds: Mapping[str, Sequence[int]], limit: int | None = None
     ) -> list[TaskRef]:
-        most = sum(map(len, seeds.values()))
-        most = most if limit is None else max(0, min(most, limit))
-        found: list[TaskRef] = []
-        i = 0
-        while len(found) < most:
-            found += [self.task(t, s[i]) for t, s in seeds.items() if i < len(s)]
-            i += 1
-        return found[:most]
+        return [self.task(type_, seed) for type_, seed in round_robin(seeds, limit)]
 
 
 factory = MazeFactory()

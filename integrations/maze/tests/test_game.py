@@ -13,12 +13,12 @@ import time
 import pytest
 from langchain_core.messages import AIMessage
 
+from langchain_agentrm.environments.tasks import DEMONSTRATION_SEEDS, SPLIT_SEEDS
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.testing.environment import MALFORMED_ACTIONS, random_walk
 from langchain_agentrm_maze import MazeEnvironment, MazeFactory, factory, layouts
 from langchain_agentrm_maze.environment import STYLES
 from langchain_agentrm_maze.expert import demonstrate, expert_action
-from langchain_agentrm_maze.factory import DEMONSTRATION_SEEDS, SPLIT_SEEDS
 
 # Starts of AgentGym's games by number, and what its server shows there.
 SHOWN = {
@@ -107,7 +107,7 @@ def test_the_official_grid_has_25_tasks_for_tests_only() -> None:
     assert len({layouts.open_maze("double_t", i).start for i in range(25)}) == 25
     with pytest.raises(UnknownTaskError, match=r"number 25.*0 to 24"):
         factory.task("double_t", 25)
-    with pytest.raises(ConfigurationError, match="only for tests"):
+    with pytest.raises(ConfigurationError, match="Ask for 0 to 0"):
         factory.demonstrations(["double_t"], 1)
 
 
@@ -212,7 +212,9 @@ def test_prompts_are_taken_from_a_folder(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match="no list of examples"):
         play(prompts=bad)
     example.write_text(json.dumps([[{"role": "user", "content": "One."}]]))
-    assert play(prompts=bad)[0].instruction == "Walk.\n\nOne."
+    start = play(prompts=bad)[0]
+    assert start.instruction == "Walk."
+    assert start.examples == ({"role": "user", "content": "One."},)
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,25 @@ from typing import NamedTuple, Self
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.tasks import check_known, check_seed, check_task
+from langchain_agentrm.environments.text import clean, read_action
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_pddl import _agentboard as agentboard
 from langchain_agentrm_pddl import _views as views
 from langchain_agentrm_pddl._strips import State, Step, World
 from langchain_agentrm_pddl._worlds import open_world
 from langchain_agentrm_pddl.domains import DOMAINS
-from langchain_agentrm_pddl.prompts import instruction, read_instruction
+from langchain_agentrm_pddl.prompts import instruction
 
 __all__ = ["NAME", "PDDL", "STYLES", "Settings"]
 
 NAME = "pddl"
+KIND = "PDDL domain"
 
 STYLES = ("agentrm", "agentboard")
 
-_LONGEST = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
 _SENTENCE = re.compile(r"\.+(?=[\])}>\"']*(?:\s|$))")
 _BETWEEN = re.compile(r"[\s,;:?!()\[\]{}<>\"`]+")
 
@@ -101,12 +102,10 @@ class PDDL(Environment):
         self._position: Position | None = None
 
     def _reset(self, task: TaskRef) -> Start:
-        if task["env"] != NAME:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
+        check_task(task, NAME)
         settings, domain = self.settings, task["type"]
-        check_types([domain])
-        world = open_world(settings.problems, domain, check_seed(task["seed"]))
+        check_known([domain], DOMAINS, KIND)
+        world = open_world(settings.problems, domain, check_seed(task["seed"], KIND))
         here = self._position = Position(domain, world, world.problem.init)
         goal = world.problem.goal
         if settings.style == "agentboard":
@@ -116,18 +115,25 @@ class PDDL(Environment):
             setting = views.setting_text(domain, world)
             observation = " ".join(filter(None, [setting, _view(here)]))
             aim = views.goal_text(domain, goal)
-        if settings.prompts is None:
-            told = instruction(domain, settings.style)
-        else:
-            told = read_instruction(settings.prompts, domain)
-        return Start(observation, aim, told, step_limit=settings.step_limit)
+        told, examples = (
+            (instruction(domain, settings.style), ())
+            if settings.prompts is None
+            else PromptFolder(settings.prompts).policy(f"pddl_{domain}")
+        )
+        return Start(
+            observation,
+            aim,
+            told,
+            step_limit=settings.step_limit,
+            examples=examples,
+        )
 
     def _step(self, action: Action) -> Transition:
         here = self.position()
         if here.over:
             msg = f"The episode is over after {here.steps} actions."
             raise ConfigurationError(msg, remedy="Call reset(task) for another one.")
-        text = _clean(action) if isinstance(action, str) else ""
+        text = clean(action) if isinstance(action, str) else ""
         if self.settings.style == "agentboard":
             state, answer, valid = _answer_agentboard(here, text)
         else:
@@ -174,23 +180,13 @@ class PDDL(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message is empty or longer than 4 kB.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = _UNFIT.sub("\ufffd", str(message.text))
-        if len(text.encode()) > _LONGEST:
-            return None
-        lines = [line for line in text.splitlines() if line.strip()]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _ACTION.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip() or None
-        return lines[-1].strip() if lines else None
+        return read_action(str(message.text))
 
     def key(self, action: Action) -> str:
         """Normalise: the words in small letters, without punctuation between them."""
-        return " ".join(_words(_clean(action))) if isinstance(action, str) else ""
+        return " ".join(_words(clean(action))) if isinstance(action, str) else ""
 
     def on_invalid(self, message: AIMessage) -> Transition | None:
         """Answer a message without action as an unknown action, which costs a step."""
@@ -210,30 +206,6 @@ class PDDL(Environment):
             for step in here.world.possible(here.state)
             if here.world.apply(here.state, step) != here.state
         ]
-
-
-def check_types(types: Iterable[str]) -> None:
-    """Refuse names that are no domain.
-
-    Raises:
-        UnknownTaskError: If one does not exist.
-    """
-    for type_ in types:
-        if type_ not in DOMAINS:
-            msg = f"PDDL has no domain {type_!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(DOMAINS)}.")
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed, or refuse it.
-
-    Raises:
-        UnknownTaskError: If it is no whole number from 0.
-    """
-    if not isinstance(seed, int) or seed < 0:
-        msg = f"A PDDL task has no seed {seed!r}."
-        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
-    return seed
 
 
 def _view(here: Position) -> str:
@@ -310,7 +282,3 @@ def _words(text: str) -> list[str]:
     """
     parts = _BETWEEN.split(_SENTENCE.sub(" ", text.lower()))
     return [part for part in (part.strip("'") for part in parts) if part]
-
-
-def _clean(text: str) -> str:
-    return _UNFIT.sub("\ufffd", text[:_LONGEST])

@@ -10,7 +10,7 @@ from langchain_agentrm_pddl._planner import Planner
 from langchain_agentrm_pddl._strips import State, World
 from langchain_agentrm_pddl.environment import PDDL
 
-__all__ = ["Demonstration", "demonstrate", "expert_action"]
+__all__ = ["demonstrate", "expert_action"]
 
 _REMEMBERED = 10_000
 
@@ -48,14 +48,9 @@ def demonstrate(task: TaskRef, env: PDDL | None = None) -> Demonstration:
     """
     env = env or PDDL()
     start = env.reset(task)
-    observation, score = start.observation, 0.0
-    steps: list[tuple[str, str]] = []
     here = env.position()
-    for action in _guide(here.world).plan(here.state)[: start.step_limit]:
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-    return Demonstration(start, tuple(steps), score)
+    plan = _guide(here.world).plan(here.state)
+    return Demonstration.play(env, start, plan[: start.step_limit])
 
 
 class _Guide:

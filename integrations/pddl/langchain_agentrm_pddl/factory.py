@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
 
-from langchain_agentrm.environments.base import Split
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import (
+    SPLIT_SEEDS,
+    TypeGroup,
+    check_known,
+    check_seed,
+    demonstration_seeds,
+    round_robin,
+)
+from langchain_agentrm.errors import UnknownTaskError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_pddl._worlds import FIRST_GENERATED, official_files
-from langchain_agentrm_pddl.domains import HELD_IN, HELD_OUT
-from langchain_agentrm_pddl.environment import (
-    NAME,
-    PDDL,
-    Settings,
-    check_seed,
-    check_types,
-)
+from langchain_agentrm_pddl.domains import DOMAINS, HELD_IN, HELD_OUT
+from langchain_agentrm_pddl.environment import KIND, NAME, PDDL, Settings
 
-if TYPE_CHECKING:
-    from langchain_agentrm_pddl.expert import Demonstration
-
-__all__ = ["DEMONSTRATION_SEEDS", "SPLIT_SEEDS", "PDDLFactory", "factory"]
+__all__ = ["PDDLFactory", "factory"]
 
 Folder = str | os.PathLike[str]
-
-SPLIT_SEEDS: Mapping[str, range] = {
-    "train": range(100_000, 105_000),
-    "dev": range(300_000, 305_000),
-    "test": range(400_000, 405_000),
-}
-
-DEMONSTRATION_SEEDS = range(10_000, 15_000)
-"""Seeds for imitation, in no split."""
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "held_in": HELD_IN,
@@ -76,15 +65,13 @@ class PDDLFactory:
             step_limit=step_limit,
         )
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Domains of a group; none is only for dev, which has its own seeds.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group not in _GROUPS:
-            msg = f"PDDL has no group of domains {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        check_known([group], _GROUPS, "group of PDDL domains")
         return list(_GROUPS[group])
 
     def tasks(
@@ -104,12 +91,10 @@ class PDDLFactory:
             UnknownTaskError: If a domain or the split does not exist.
             ConfigurationError: If the folder of problems has none of a domain.
         """
-        if split not in SPLIT_SEEDS:
-            msg = f"PDDL has no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        check_known([split], SPLIT_SEEDS, "split")
         if types is None:
             types = self.types("all" if split == "test" else "held_in")
-        check_types(types)
+        check_known(types, DOMAINS, KIND)
         folder = self.settings.problems
         seeds: dict[str, Sequence[int]] = dict.fromkeys(types, SPLIT_SEEDS[split])
         if split == "test" and folder is not None:
@@ -123,13 +108,8 @@ class PDDLFactory:
             UnknownTaskError: If a domain does not exist.
             ConfigurationError: If there are not that many tasks.
         """
-        most = len(DEMONSTRATION_SEEDS)
-        if not 0 <= n_per_type <= most:
-            msg = f"n_per_type={n_per_type} demonstrations cannot be had."
-            raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
-        check_types(types)
-        seeds = dict.fromkeys(types, DEMONSTRATION_SEEDS[:n_per_type])
-        return self._round_robin(seeds, None)
+        check_known(types, DOMAINS, KIND)
+        return self._round_robin(dict.fromkeys(types, demonstration_seeds(n_per_type)))
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None where it finds no plan."""
@@ -147,8 +127,8 @@ class PDDLFactory:
             UnknownTaskError: If the domain or the file does not exist, or the seed is
                 no seed.
         """
-        check_types([type_])
-        check_seed(seed)
+        check_known([type_], DOMAINS, KIND)
+        check_seed(seed, KIND)
         ident = f"{type_}:{seed}"
         folder = self.settings.problems
         if folder is not None and seed < FIRST_GENERATED:
@@ -164,16 +144,9 @@ class PDDLFactory:
         return PDDL(self.settings)
 
     def _round_robin(
-        self, seeds: Mapping[str, Sequence[int]], limit: int | None
+        self, seeds: Mapping[str, Sequence[int]], limit: int | None = None
     ) -> list[TaskRef]:
-        most = sum(map(len, seeds.values()))
-        most = most if limit is None else max(0, min(most, limit))
-        found: list[TaskRef] = []
-        i = 0
-        while len(found) < most:
-            found += [self.task(t, s[i]) for t, s in seeds.items() if i < len(s)]
-            i += 1
-        return found[:most]
+        return [self.task(type_, seed) for type_, seed in round_robin(seeds, limit)]
 
 
 factory = PDDLFactory()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 
-from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm_pddl import _agentboard as agentboard
 
-__all__ = ["instruction", "read_instruction"]
+__all__ = ["instruction"]
 
 _RULES: Mapping[str, str] = {
     "blockworld": """\
@@ -86,35 +82,3 @@ def instruction(domain: str, style: str) -> str:
     """
     more = [_AGENTBOARD] if style == "agentboard" else []
     return "\n".join([_RULES[domain], *more, _COMMON])
-
-
-@lru_cache(maxsize=16)
-def read_instruction(folder: str, domain: str) -> str:
-    """Read a domain's instruction and first example from AgentRM's prompt folder.
-
-    It has no licence, so nothing of it is part of this package.
-
-    Args:
-        folder: The folder (`eval_agent/prompt`) with `instructions` and `icl_examples`.
-        domain: One of the four domains.
-
-    Returns:
-        The instruction and, where there is one, an example, parted by a blank line.
-
-    Raises:
-        ConfigurationError: If the instruction is missing or the example no JSON.
-    """
-    path = Path(folder) / "instructions" / f"pddl_{domain}_inst.txt"
-    examples = Path(folder) / "icl_examples" / f"pddl_{domain}_icl.json"
-    if not path.is_file():
-        msg = f"Prompt folder {folder!r} has no instructions/{path.name}."
-        raise ConfigurationError(msg, remedy="Name AgentRM's eval_agent/prompt folder.")
-    parts = [path.read_text(encoding="utf-8").strip()]
-    if examples.is_file():
-        try:
-            first = json.loads(examples.read_text(encoding="utf-8"))[0]
-            parts.append("\n\n".join(turn["content"] for turn in first))
-        except (ValueError, LookupError, TypeError) as error:
-            msg = f"{examples} holds no list of examples: {error!r}."
-            raise ConfigurationError(msg, remedy="Fetch the folder again.") from error
-    return "\n\n".join(parts)

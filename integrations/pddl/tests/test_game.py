@@ -12,6 +12,7 @@ import time
 import pytest
 from langchain_core.messages import AIMessage
 
+from langchain_agentrm.environments.tasks import DEMONSTRATION_SEEDS, SPLIT_SEEDS
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.testing.environment import MALFORMED_ACTIONS, random_walk
 from langchain_agentrm_pddl import PDDLFactory, factory
@@ -19,7 +20,6 @@ from langchain_agentrm_pddl._pddl import problem_text
 from langchain_agentrm_pddl.domains import DOMAINS
 from langchain_agentrm_pddl.environment import PDDL, STYLES
 from langchain_agentrm_pddl.expert import demonstrate, expert_action
-from langchain_agentrm_pddl.factory import DEMONSTRATION_SEEDS, SPLIT_SEEDS
 from langchain_agentrm_pddl.generate import generate
 
 TWO_BLOCKS = """(define (problem two) (:domain blocksworld-4ops) (:objects b1 b2 b3)
@@ -309,9 +309,9 @@ def test_prompts_are_taken_from_a_folder(problems, tmp_path) -> None:
     example = prompts / "icl_examples/pddl_tyreworld_icl.json"
     (prompts / "instructions/pddl_tyreworld_inst.txt").write_text("Change wheels.")
     example.write_text(json.dumps([[{"role": "user", "content": "One."}]]))
-    assert play(problems, "tyreworld", prompts=prompts)[0].instruction == (
-        "Change wheels.\n\nOne."
-    )
+    start = play(problems, "tyreworld", prompts=prompts)[0]
+    assert start.instruction == "Change wheels."
+    assert start.examples == ({"role": "user", "content": "One."},)
     (prompts / "instructions/pddl_gripper_inst.txt").write_text("Carry.")
     (prompts / "icl_examples/pddl_gripper_icl.json").write_text("{}")
     env = PDDLFactory(prompts=prompts).make()

@@ -14,6 +14,9 @@ from langchain_agentrm.environments.base import (
     Start,
     digest,
 )
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.tasks import check_known, check_task
+from langchain_agentrm.environments.text import LONGEST, read_action
 from langchain_agentrm.errors import (
     ConfigurationError,
     ReplayMismatchError,
@@ -22,7 +25,7 @@ from langchain_agentrm.errors import (
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_scienceworld.catalogue import SIZES
 from langchain_agentrm_scienceworld.forms import ETO, FORMS, Form, Label, load_labels
-from langchain_agentrm_scienceworld.prompts import instruction, load_prompts
+from langchain_agentrm_scienceworld.prompts import instruction
 
 if TYPE_CHECKING:
     from langchain_agentrm_scienceworld._jvm import Answer, Session, Where
@@ -33,9 +36,7 @@ __all__ = ["NAME", "Options", "ScienceWorld", "clean", "electrical", "locate"]
 NAME = "scienceworld"
 """Registry name."""
 
-_SIZE = 4096
 _UNFIT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
-_ACTION = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
 _EXPLOIT = "reset task"
 _REFUSED = ("No known action matches that input", "Unknown action.")
 
@@ -163,18 +164,23 @@ class ScienceWorld(Environment):
         rules = self.options.rules
         self._limit = self.options.step_limit or rules.step_limits[type_]
         easier = self.options.easier.split(",")
-        text = instruction(
+        own = instruction(
             self._limit,
             teleport="easy" in easier or "teleportAction" in easier,
             circuit=electrical(type_, self.options.easier),
         )
-        if self.options.prompts is not None:
-            text = load_prompts(self.options.prompts, rules.name).instruction
+        name = "sciworld_ab" if rules.progress else "sciworld"
+        told, examples = (
+            (own, ())
+            if self.options.prompts is None
+            else PromptFolder(self.options.prompts).policy(name)
+        )
         return Start(
             observation=description if self._label is None else view,
             goal=goal if self._label is None else self._label.goal,
-            instruction=text,
+            instruction=told,
             step_limit=self._limit,
+            examples=examples,
         )
 
     def _step(self, action: Action) -> Transition:
@@ -283,21 +289,9 @@ class ScienceWorld(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message is empty or longer than 4 kB.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = str(message.text)
-        if len(text.encode("utf-8", "replace")) > _SIZE:
-            return None
-        lines = [
-            line for line in _UNFIT.sub("\ufffd", text).splitlines() if line.strip()
-        ]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _ACTION.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip() or None
-        return lines[-1].strip() if lines else None
+        return read_action(str(message.text))
 
     def key(self, action: Action) -> str:
         """Normalise: what is sent to the simulator, in small letters."""
@@ -330,7 +324,7 @@ def clean(action: Action) -> str:
     """
     if not isinstance(action, str):
         return ""
-    return " ".join(_UNFIT.sub("\ufffd", action[:_SIZE]).split())
+    return " ".join(_UNFIT.sub("\ufffd", action[:LONGEST]).split())
 
 
 def electrical(type_: str, simplifications: str) -> bool:
@@ -347,14 +341,10 @@ def locate(task: TaskRef, options: Options) -> tuple[str, int]:
     Raises:
         UnknownTaskError: If there is no such task, or it is played by other rules.
     """
-    if task["env"] != NAME:
-        msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-        raise UnknownTaskError(msg, remedy="Make that environment instead.")
+    check_task(task, NAME)
     type_, variation = task["type"], task["seed"]
-    sizes = SIZES.get(type_)
-    if sizes is None:
-        msg = f"ScienceWorld has no task type {type_!r}."
-        raise UnknownTaskError(msg, remedy=f"Choose one of {list(SIZES)}.")
+    check_known([type_], SIZES, "ScienceWorld task type")
+    sizes = SIZES[type_]
     if not isinstance(variation, int) or not 0 <= variation < sizes.total:
         msg = f"Task type {type_} has no variation {variation!r}."
         raise UnknownTaskError(msg, remedy=f"Choose 0 to {sizes.total - 1}.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_scienceworld.environment import (
     Options,
@@ -13,26 +13,9 @@ from langchain_agentrm_scienceworld.environment import (
     locate,
 )
 
-__all__ = ["Demonstration", "demonstrate", "gold_path"]
+__all__ = ["demonstrate", "gold_path"]
 
 _NO_LIMIT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: The episode's score, 0..1.
-        success: Whether the task was solved.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-    success: bool
 
 
 def gold_path(task: TaskRef, env: ScienceWorld | None = None) -> list[str]:
@@ -89,13 +72,4 @@ def demonstrate(
 
 def _play(task: TaskRef, player: ScienceWorld, path: Sequence[str]) -> Demonstration:
     start = player.reset(task)
-    observation, score, success = start.observation, 0.0, False
-    steps: list[tuple[str, str]] = []
-    for action in path:
-        transition = player.step(action)
-        steps.append((observation, action))
-        observation = transition.observation
-        score, success = transition.score, transition.success
-        if transition.done:
-            break
-    return Demonstration(start, tuple(steps), score, success)
+    return Demonstration.play(player, start, path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
 
-from langchain_agentrm.environments.base import Split
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import TypeGroup, check_known, round_robin
 from langchain_agentrm.errors import UnknownTaskError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_scienceworld import catalogue
@@ -17,9 +17,6 @@ from langchain_agentrm_scienceworld.environment import (
     locate,
 )
 from langchain_agentrm_scienceworld.forms import load_labels
-
-if TYPE_CHECKING:
-    from langchain_agentrm_scienceworld.expert import Demonstration
 
 __all__ = ["ScienceWorldFactory", "factory"]
 
@@ -87,15 +84,13 @@ class ScienceWorldFactory:
             sessions=sessions,
         )
 
-    def types(self, group: Literal["held_in", "held_out", "dev", "all"]) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Task types of a group.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group not in _GROUPS:
-            msg = f"ScienceWorld has no group of task types {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(_GROUPS)}.")
+        check_known([group], _GROUPS, "group of ScienceWorld task types")
         return [type_ for type_ in _GROUPS[group] if self._playable(type_)]
 
     def tasks(
@@ -121,27 +116,13 @@ class ScienceWorldFactory:
             "dev": self.types("dev"),
             "test": [*self.types("held_in"), *self.types("held_out")],
         }
-        if split not in default:
-            msg = f"ScienceWorld has no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(default)}.")
+        check_known([split], default, "split")
         if types is None:
             types = default[split]
             if self.options.rules.progress and split == "test":
                 types = self.types("all")
-        rows = [iter(self._variations(split, type_)) for type_ in types]
-        names = list(types)
-        found: list[TaskRef] = []
-        while rows and (limit is None or len(found) < limit):
-            left: list[tuple[str, Iterator[int]]] = []
-            for type_, row in zip(names, rows, strict=True):
-                variation = next(row, None)
-                if variation is not None:
-                    found.append(self._ref(type_, variation))
-                    left.append((type_, row))
-            names, rows = [x[0] for x in left], [x[1] for x in left]
-        if limit is not None:
-            del found[max(0, limit) :]
-        return found
+        seeds = {type_: self._variations(split, type_) for type_ in types}
+        return [self._ref(type_, seed) for type_, seed in round_robin(seeds, limit)]
 
     def _variations(self, split: Split, type_: str) -> Sequence[int]:
         self._check_type(type_)

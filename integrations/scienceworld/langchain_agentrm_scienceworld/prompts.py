@@ -1,16 +1,8 @@
-"""The instruction: in our own words, or AgentRM's published prompts from a folder."""
+"""What a policy is told, in our own words."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
-from langchain_agentrm.errors import ConfigurationError
-
-__all__ = ["Prompts", "instruction", "load_prompts"]
+__all__ = ["instruction"]
 
 _ACTIONS = (
     ("look around", "describe the room"),
@@ -72,65 +64,3 @@ def instruction(step_limit: int, *, teleport: bool, circuit: bool) -> str:
         'that begins with "Action:", perhaps after a line of thought.\n'
         f"The actions, with OBJ for a thing and PLACE for a room:\n{listed}"
     )
-
-
-class Prompts:
-    """AgentRM's published prompt folder (`eval_agent/prompt`), taken by path.
-
-    It has no licence, so nothing of it is part of this package.
-
-    Args:
-        folder: The folder, with `instructions`, `icl_examples` and `prm_instruction`.
-        form: `"eto"` or `"agentboard"`.
-
-    Raises:
-        ConfigurationError: If the folder lacks a file.
-    """
-
-    def __init__(self, folder: Path, form: str) -> None:
-        name = "sciworld" if form == "eto" else "sciworld_ab"
-        self.instruction = _read(folder / f"instructions/{name}_inst.txt").strip()
-        self._examples = _turns(folder / f"icl_examples/{name}_icl.json")
-        self._reward = folder / f"prm_instruction/{name}_wo_turninfo.txt"
-
-    def examples(self) -> list[Mapping[str, str]]:
-        """Turns of the first example, as `{role, content}`."""
-        return list(self._examples[0])
-
-    def reward_instruction(self, goal: str) -> str:
-        """The reward model's instruction for a goal.
-
-        Raises:
-            ConfigurationError: If the folder has none.
-        """
-        return _read(self._reward).replace("{task_goal}", goal)
-
-
-@lru_cache(maxsize=8)
-def load_prompts(folder: str, form: str) -> Prompts:
-    """Load prompts; the last eight sets are kept.
-
-    Raises:
-        ConfigurationError: If the folder lacks a file.
-    """
-    return Prompts(Path(folder), form)
-
-
-def _turns(path: Path) -> Sequence[Sequence[Mapping[str, str]]]:
-    try:
-        found: Any = json.loads(_read(path))
-    except ValueError as error:
-        msg = f"{path} is no JSON file of examples: {error}."
-        raise ConfigurationError(msg, remedy=_REMEDY) from error
-    if not isinstance(found, list) or not found:
-        msg = f"{path} holds no examples."
-        raise ConfigurationError(msg, remedy=_REMEDY)
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"A prompt is missing: {path} ({error.strerror})."
-        raise ConfigurationError(msg, remedy=_REMEDY) from error

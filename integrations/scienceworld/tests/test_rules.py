@@ -18,7 +18,7 @@ from langchain_agentrm_scienceworld import (
     factory,
 )
 from langchain_agentrm_scienceworld.environment import clean, electrical
-from langchain_agentrm_scienceworld.prompts import instruction, load_prompts
+from langchain_agentrm_scienceworld.prompts import instruction
 
 
 def test_the_official_splits_have_their_official_sizes() -> None:
@@ -129,12 +129,9 @@ def test_published_prompts_are_taken_by_path(tmp_path) -> None:
     turns = [[{"role": "user", "content": "[START OF THE EXAMPLE]"}]]
     (tmp_path / "icl_examples/sciworld_icl.json").write_text(json.dumps(turns))
     (tmp_path / "prm_instruction/sciworld_wo_turninfo.txt").write_text("Do {task_goal}")
-    prompts = load_prompts(str(tmp_path), "eto")
-    assert prompts.instruction == "Act."
-    assert prompts.examples() == turns[0]
-    assert prompts.reward_instruction("{it}") == "Do {it}"
-    with pytest.raises(ConfigurationError, match="sciworld_ab"):
-        load_prompts(str(tmp_path), "agentboard")
+    task = factory.task("find-plant", 0)
+    start = ScienceWorldFactory(prompts=tmp_path).make().reset(task)
+    assert (start.instruction, list(start.examples)) == ("Act.", turns[0])
 
 
 @pytest.mark.parametrize(

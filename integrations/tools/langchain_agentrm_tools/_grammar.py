@@ -93,7 +93,7 @@ def read_arguments(text: str) -> Any:
     except (MemoryError, RecursionError) as error:
         problem = error
     try:
-        return json.loads(text)
+        return cleaned(json.loads(text))
     except (ValueError, RecursionError):
         msg = f"no arguments: {text[:80]!r}"
         raise ValueError(msg) from problem
@@ -131,6 +131,10 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _value(node: ast.expr) -> Any:
     match node:
+        case ast.Constant(value=str() as text):
+            # JSON writes a rare letter as two escapes; Python reads two halves.
+            halves = text.encode("utf-16", "surrogatepass")
+            return _UNFIT.sub("\ufffd", halves.decode("utf-16", "replace"))
         case ast.Constant(value=value) if not isinstance(value, bytes | complex):
             return value
         case ast.List(elts=items) | ast.Tuple(elts=items):

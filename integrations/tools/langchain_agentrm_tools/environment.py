@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.messages import AIMessage, ToolMessage
 
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
+from langchain_agentrm.environments.prompts import PromptFolder
 from langchain_agentrm.environments.tools import observation_of
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.search import tool_call_key
@@ -86,7 +87,7 @@ class ToolTasks(Environment):
 
     def _reset(self, task: TaskRef) -> Start:
         from langchain_agentrm_tools.factory import open_task
-        from langchain_agentrm_tools.prompts import instruction, load_prompts
+        from langchain_agentrm_tools.prompts import instruction
         from langchain_agentrm_tools.sheet import Sheets
 
         label, kit = open_task(self.settings, task)
@@ -97,14 +98,16 @@ class ToolTasks(Environment):
         if isinstance(kit, Sheets) and kit.state["open"] is not None:
             first += f"\nYou are now in {kit.state['open']}\n{kit.values()}"
         style = self.settings.style
-        if self.settings.prompts is None:
-            text = instruction(label.tool, kit.functions, style, STEP_LIMIT)
-        else:
-            text = load_prompts(self.settings.prompts, label.tool).instruction
+        told, examples = (
+            (instruction(label.tool, kit.functions, style, STEP_LIMIT), ())
+            if self.settings.prompts is None
+            else PromptFolder(self.settings.prompts).policy(label.tool)
+        )
         return Start(
             observation=first,
             goal=label.goal,
-            instruction=text,
+            instruction=told,
+            examples=examples,
             tools=tuple(
                 {
                     "type": "function",

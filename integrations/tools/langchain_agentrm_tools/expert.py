@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_tools._grammar import written
 from langchain_agentrm_tools.environment import ToolTasks
 
-__all__ = ["Demonstration", "demonstrate", "expert_action"]
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action as text.
-        score: Best progress, 0..1.
-        success: Whether the task was solved.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-    success: bool
+__all__ = ["demonstrate", "expert_action"]
 
 
 def expert_action(env: ToolTasks) -> str | None:
@@ -80,11 +60,4 @@ def demonstrate(task: TaskRef, env: ToolTasks | None = None) -> Demonstration:
     """
     env = env or ToolTasks()
     start = env.reset(task)
-    observation, score, success = start.observation, 0.0, False
-    steps: list[tuple[str, str]] = []
-    while (action := expert_action(env)) is not None:
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-        success = transition.success
-    return Demonstration(start, tuple(steps), score, success)
+    return Demonstration.play(env, start, iter(lambda: expert_action(env), None))

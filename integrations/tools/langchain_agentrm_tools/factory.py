@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from langchain_agentrm.environments.base import Split
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import (
+    SPLIT_SEEDS,
+    TypeGroup,
+    check_known,
+    check_seed,
+    check_task,
+    demonstration_seeds,
+    round_robin,
+)
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_tools.environment import ToolTasks
@@ -15,14 +23,11 @@ from langchain_agentrm_tools.settings import Settings
 if TYPE_CHECKING:
     from langchain_agentrm_tools._kit import Kit
     from langchain_agentrm_tools._label import Label
-    from langchain_agentrm_tools.expert import Demonstration
     from langchain_agentrm_tools.official import Official
 
 __all__ = [
-    "DEMONSTRATION_SEEDS",
     "HELD_IN",
     "HELD_OUT",
-    "SPLIT_SEEDS",
     "ToolTasksFactory",
     "factory",
     "open_task",
@@ -34,19 +39,10 @@ HELD_IN = ("movie", "academia", "todo")
 HELD_OUT = ("weather", "sheet")
 """Tools that only a test may use."""
 
-SPLIT_SEEDS: Mapping[str, range] = {
-    "train": range(100_000, 105_000),
-    "dev": range(300_000, 305_000),
-    "test": range(400_000, 405_000),
-}
-
-DEMONSTRATION_SEEDS = range(10_000, 15_000)
-"""Seeds for imitation, in no split."""
-
 _LINES = 1_000
-_GROUPS = {"held_in": HELD_IN, "held_out": HELD_OUT, "dev": ()}
+_ALL = HELD_IN + HELD_OUT
+_GROUPS = {"held_in": HELD_IN, "held_out": HELD_OUT, "dev": (), "all": _ALL}
 _NAME = "tools"
-_Group = Literal["held_in", "held_out", "dev", "all"]
 
 
 def open_task(settings: Settings, task: TaskRef) -> tuple[Label, Kit]:
@@ -56,9 +52,7 @@ def open_task(settings: Settings, task: TaskRef) -> tuple[Label, Kit]:
         UnknownTaskError: If the task does not exist.
         ConfigurationError: If AgentBoard's data for it cannot be read.
     """
-    if task["env"] != _NAME:
-        msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-        raise UnknownTaskError(msg, remedy="Make that environment instead.")
+    check_task(task, _NAME)
     tool, seed = task["type"], task["seed"]
     if _task(settings, tool, seed)["id"] != task["id"]:
         msg = f"There is no task {task['id']!r} with tool {tool!r} and seed {seed}."
@@ -104,17 +98,13 @@ class ToolTasksFactory:
                 msg, remedy=f"Options: {list(Settings.__dataclass_fields__)}."
             ) from error
 
-    def types(self, group: _Group) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Tools of a group; none is a dev tool.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group == "all":
-            return [*HELD_IN, *HELD_OUT]
-        if group not in _GROUPS:
-            msg = f"The tool tasks have no group {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {[*_GROUPS, 'all']}.")
+        check_known([group], _GROUPS, "group of tools")
         return list(_GROUPS[group])
 
     def tasks(
@@ -135,19 +125,17 @@ class ToolTasksFactory:
             UnknownTaskError: If a tool or the split does not exist.
             ConfigurationError: If AgentBoard's labels cannot be read.
         """
-        if split not in SPLIT_SEEDS:
-            msg = f"The tool tasks have no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {list(SPLIT_SEEDS)}.")
+        check_known([split], SPLIT_SEEDS, "split")
         if types is None:
             types = self.types("all" if split == "test" else "held_in")
         official = _official(self.settings) if split == "test" else None
         seeds: dict[str, Sequence[int]] = {}
+        check_known(types, _ALL, "tool")
         for type_ in types:
-            _check(type_)
             labels = official.labels.get(type_) if official is not None else None
             seeds[type_] = SPLIT_SEEDS[split] if labels is None else range(len(labels))
-        refs = self._round_robin(types, seeds)
-        return list(refs if limit is None else islice(refs, max(0, limit)))
+        rows = round_robin(seeds, limit)
+        return [_task(self.settings, type_, seed) for type_, seed in rows]
 
     def demonstrations(self, types: Sequence[str], n_per_type: int) -> list[TaskRef]:
         """Tasks for imitation, which are in no split, round robin over the tools.
@@ -156,14 +144,9 @@ class ToolTasksFactory:
             UnknownTaskError: If a tool does not exist.
             ConfigurationError: If there are not that many tasks.
         """
-        most = len(DEMONSTRATION_SEEDS)
-        if not 0 <= n_per_type <= most:
-            msg = f"n_per_type={n_per_type} demonstrations cannot be had."
-            raise ConfigurationError(msg, remedy=f"Ask for 0 to {most}.")
-        for type_ in types:
-            _check(type_)
-        seeds = dict.fromkeys(types, DEMONSTRATION_SEEDS[:n_per_type])
-        return list(self._round_robin(types, seeds))
+        check_known(types, _ALL, "tool")
+        rows = round_robin(dict.fromkeys(types, demonstration_seeds(n_per_type)))
+        return [_task(self.settings, type_, seed) for type_, seed in rows]
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
         """Let the expert act; None for AgentBoard's tasks, which bring no solution."""
@@ -192,15 +175,6 @@ class ToolTasksFactory:
         """Make an environment that has not been reset."""
         return ToolTasks(self.settings)
 
-    def _round_robin(
-        self, types: Sequence[str], seeds: Mapping[str, Sequence[int]]
-    ) -> Iterator[TaskRef]:
-        longest = max((len(seeds[t]) for t in types), default=0)
-        for i in range(longest):
-            for type_ in types:
-                if i < len(seeds[type_]):
-                    yield _task(self.settings, type_, seeds[type_][i])
-
 
 def _official(settings: Settings) -> Official | None:
     if settings.folder is None:
@@ -211,10 +185,8 @@ def _official(settings: Settings) -> Official | None:
 
 
 def _task(settings: Settings, tool: str, seed: int) -> TaskRef:
-    _check(tool)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        msg = f"A tool task has no seed {seed!r}."
-        raise UnknownTaskError(msg, remedy="Seeds are whole numbers from 0.")
+    check_known([tool], _ALL, "tool")
+    check_seed(seed, "tool task")
     if seed >= _LINES:
         return TaskRef(env=_NAME, type=tool, id=f"{tool}:{seed}", seed=seed)
     official = _official(settings)
@@ -227,12 +199,6 @@ def _task(settings: Settings, tool: str, seed: int) -> TaskRef:
             "tasks have seeds from 1,000.",
         )
     return TaskRef(env=_NAME, type=tool, id=f"agentboard/{tool}:{seed}", seed=seed)
-
-
-def _check(tool: str) -> None:
-    if tool not in HELD_IN + HELD_OUT:
-        msg = f"There is no tool {tool!r}."
-        raise UnknownTaskError(msg, remedy=f"Choose one of {[*HELD_IN, *HELD_OUT]}.")
 
 
 factory = ToolTasksFactory()

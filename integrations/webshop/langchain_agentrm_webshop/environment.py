@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Self
 
 from langchain_core.messages import AIMessage
 
+from langchain_agentrm.environments import text as texts
 from langchain_agentrm.environments.base import Environment, EnvironmentSpec, Start
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.prompts import PromptFolder
+from langchain_agentrm.environments.tasks import check_task
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import Action, TaskRef, Transition
 from langchain_agentrm_webshop._actions import click, read_action, search
-from langchain_agentrm_webshop.prompts import INSTRUCTION, read_instruction
+from langchain_agentrm_webshop.prompts import INSTRUCTION
 from langchain_agentrm_webshop.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,9 +25,6 @@ __all__ = ["NAME", "WebShop"]
 
 NAME = "webshop"
 
-_LONGEST = 4096
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_MARKED = re.compile(r"\s*action\s*:(.*)", re.IGNORECASE)
 _ETO_MARK = "Action: "
 _ETO_INVALID = "Observation: Invalid format. The input must contains 'Action: '"
 _PRICE = re.compile(r", and price lower than [\d.]+ dollars$")
@@ -54,18 +54,22 @@ class WebShop(Environment):
         from langchain_agentrm_webshop._session import Session, Visit
         from langchain_agentrm_webshop.shop import open_shop
 
-        if task["env"] != NAME:
-            msg = f"Task {task['id']!r} belongs to environment {task['env']!r}."
-            raise UnknownTaskError(msg, remedy="Make that environment instead.")
+        check_task(task, NAME)
         shop = open_shop(self.settings)
         goal = shop.goal(task["type"], task["seed"])
         self._session, self._visit, self._steps = Session(shop, goal), Visit(), 0
         prompts = self.settings.prompts
+        instruction, examples = (
+            (INSTRUCTION, ())
+            if prompts is None
+            else PromptFolder(prompts).policy("webshop")
+        )
         return Start(
             observation=self._session.page(self._visit).text,
             goal=goal.instruction,
-            instruction=INSTRUCTION if prompts is None else read_instruction(prompts),
+            instruction=instruction,
             step_limit=self.settings.step_limit,
+            examples=examples,
         )
 
     def _step(self, action: Action) -> Transition:
@@ -144,20 +148,13 @@ class WebShop(Environment):
             message: The policy's answer.
 
         Returns:
-            The action, or None if the message holds none.
+            The action, or None if there is none or it is longer than 4 kB.
         """
-        text = _UNFIT.sub("\ufffd", str(message.text))
+        text = str(message.text)
         if self.settings.style == "eto":
-            _, mark, rest = text.strip().partition(_ETO_MARK)
-            return rest[:_LONGEST] if mark and rest.strip() else None
-        lines = [line for line in text.splitlines() if line.strip()]
-        for i in range(len(lines) - 1, -1, -1):
-            match = _MARKED.fullmatch(lines[i])
-            if match is not None:
-                # Some models put the action itself on the line below.
-                rest = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
-                return rest.strip()[:_LONGEST] or None
-        return lines[-1].strip()[:_LONGEST] if lines else None
+            _, mark, rest = texts.clean(text, None).strip().partition(_ETO_MARK)
+            return rest[: texts.LONGEST] if mark and rest.strip() else None
+        return texts.read_action(text)
 
     def key(self, action: Action) -> str:
         """Normalise as the engine reads it: verb and argument in small letters."""
@@ -188,6 +185,4 @@ class WebShop(Environment):
 
 def _clean(action: Action) -> str:
     """Make an action fit for the engine; a tool call is no action here."""
-    if not isinstance(action, str):
-        return ""
-    return _UNFIT.sub("\ufffd", action[:_LONGEST])
+    return texts.clean(action) if isinstance(action, str) else ""

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from langchain_agentrm.environments.base import Start
+from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_webshop._actions import click, read_action, search
 from langchain_agentrm_webshop._session import Session
 from langchain_agentrm_webshop.environment import WebShop
 from langchain_agentrm_webshop.reward import plain_colour, similar
 
-__all__ = ["Demonstration", "demonstrate", "plan"]
+__all__ = ["demonstrate", "plan"]
 
 _HITS_PER_PAGE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode of the expert.
-
-    Attributes:
-        start: What the task showed first.
-        steps: The observation before each action, and the action.
-        score: Reward of the purchase; 0 without one.
-        bought: Whether something was bought.
-    """
-
-    start: Start
-    steps: Sequence[tuple[str, str]]
-    score: float
-    bought: bool
-
-    @property
-    def success(self) -> bool:
-        """Whether the purchase earned the full reward."""
-        return self.score >= 1.0
 
 
 def demonstrate(task: TaskRef, env: WebShop | None = None) -> Demonstration:
@@ -54,16 +31,7 @@ def demonstrate(task: TaskRef, env: WebShop | None = None) -> Demonstration:
     """
     env = env or WebShop()
     start = env.reset(task)
-    observation, score = start.observation, 0.0
-    steps: list[tuple[str, str]] = []
-    for action in plan(env.position()[0]):
-        transition = env.step(action)
-        steps.append((observation, action))
-        observation, score = transition.observation, transition.score
-        if transition.done:
-            break
-    bought = env.position()[1].reward is not None
-    return Demonstration(start, tuple(steps), score, bought)
+    return Demonstration.play(env, start, plan(env.position()[0]))
 
 
 def plan(session: Session) -> list[str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from langchain_agentrm.environments.base import Split
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.environments.base import Demonstration, Split
+from langchain_agentrm.environments.tasks import TypeGroup, check_known, round_robin
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_webshop.environment import NAME, WebShop
 from langchain_agentrm_webshop.settings import Settings
 
 if TYPE_CHECKING:
-    from langchain_agentrm_webshop.expert import Demonstration
     from langchain_agentrm_webshop.shop import Shop
 
 __all__ = ["DEV", "HELD_OUT", "WebShopFactory", "factory"]
@@ -27,7 +26,6 @@ HELD_OUT = ("garden",)
 DEV = ("grocery",)
 """Categories to choose settings on. All others are held in."""
 
-_Group = Literal["held_in", "held_out", "dev", "all"]
 _OFFICIAL_TEST, _OFFICIAL_DEV, _OFFICIAL_FEWEST = 500, 1500, 3000
 _FILES = {"train": "train_indices.json", "test": "test_indices.json"}
 
@@ -72,15 +70,13 @@ class WebShopFactory:
 
         return open_shop(self.settings)
 
-    def types(self, group: _Group) -> list[str]:
+    def types(self, group: TypeGroup) -> list[str]:
         """Categories of a group, sorted.
 
         Raises:
             UnknownTaskError: If there is no such group.
         """
-        if group not in get_args(_Group):
-            msg = f"WebShop has no group of categories {group!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {get_args(_Group)}.")
+        check_known([group], get_args(TypeGroup), "group of categories")
         every = list(self.shop.by_category)
         if group == "all":
             return every
@@ -106,19 +102,16 @@ class WebShopFactory:
         Raises:
             UnknownTaskError: If a category or the split does not exist.
         """
-        if split not in get_args(Split):
-            msg = f"WebShop has no split {split!r}."
-            raise UnknownTaskError(msg, remedy=f"Choose one of {get_args(Split)}.")
+        check_known([split], get_args(Split), "split")
         if types is None:
             types = self._usual_types(split)
         shop = self.shop
         wanted = self._indices(split)
-        queues = [
-            iter([i for i in wanted if shop.goals[i].category == type_])
+        seeds = {
+            type_: [i for i in wanted if shop.goals[i].category == type_]
             for type_ in map(shop.check_category, types)
-        ]
-        refs = (_task(shop.goals[i].category, i) for i in _round_robin(queues))
-        return list(refs if limit is None else islice(refs, max(0, limit)))
+        }
+        return [_task(type_, i) for type_, i in round_robin(seeds, limit)]
 
     def task(self, type_: str, seed: int) -> TaskRef:
         """Name one task by category and the goal's index.
@@ -135,11 +128,11 @@ class WebShopFactory:
         return WebShop(self.settings)
 
     def demonstrate(self, task: TaskRef) -> Demonstration | None:
-        """Let the expert shop; None where it does not find the product."""
+        """Let the expert shop; None where it finds no product that pays."""
         from langchain_agentrm_webshop.expert import demonstrate
 
         shown = demonstrate(task, self.make())
-        return shown if shown.bought else None
+        return shown if shown.score else None
 
     def _usual_types(self, split: Split) -> list[str]:
         if self.settings.indices is not None:
@@ -182,17 +175,6 @@ def _read_indices(folder: str, split: str, count: int) -> tuple[int, ...]:
             msg, remedy="Its lists belong to the full official catalogue."
         )
     return indices
-
-
-def _round_robin(queues: list[Iterator[int]]) -> Iterator[int]:
-    while queues:
-        rest = []
-        for queue in queues:
-            item = next(queue, None)
-            if item is not None:
-                yield item
-                rest.append(queue)
-        queues = rest
 
 
 def _task(type_: str, seed: int) -> TaskRef:

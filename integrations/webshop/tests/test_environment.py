@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_agentrm import FunctionRewardModel, create_beam_search
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
-from langchain_agentrm.testing.environment import MALFORMED_ACTIONS, random_walk
+from langchain_agentrm.testing.environment import random_walk
 from langchain_agentrm.testing.scripted import ScriptedPolicy
 from langchain_agentrm_webshop import Settings, WebShop, WebShopFactory, factory
 from langchain_agentrm_webshop._actions import read_action
@@ -152,7 +152,7 @@ def test_equal_actions_have_equal_keys() -> None:
         ("", None),
         (" \n ", None),
         ("hm\n" * 5_000 + "search[a]", "search[a]"),
-        ("é" * 5_000, "é" * 4_096),
+        ("é" * 5_000, None),
     ],
 )
 def test_parse(text, action) -> None:
@@ -238,10 +238,13 @@ def test_prompts_of_a_folder(tmp_path) -> None:
     (other / "icl_examples").mkdir(parents=True)
     (other / "instructions").mkdir()
     (other / "instructions" / "webshop_inst.txt").write_text("Shop.", encoding="utf-8")
-    example = [[{"role": "user", "content": "hi"}, {"role": "x", "content": "ho"}]]
+    example = [
+        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    ]
     (other / "icl_examples" / "webshop_icl.json").write_text(json.dumps(example))
     _, start = begin(WebShopFactory(prompts=str(other)))
-    assert start.instruction == "Shop.\n\nhi\n\nho"
+    assert start.instruction == "Shop."
+    assert [turn["content"] for turn in start.examples] == ["hi", "ho"]
     with pytest.raises(ConfigurationError, match=r"webshop_inst\.txt"):
         begin(WebShopFactory(prompts=str(tmp_path / "none")))
 
@@ -275,33 +278,6 @@ def test_attributes_can_be_looked_at_if_asked_for() -> None:
     page = env.step("click[attributes]").observation
     assert all(a in page for a in env.goal.attributes)
     assert env.goal.product_category in page
-
-
-def test_ten_thousand_random_actions() -> None:
-    rng = random.Random(0)
-    tasks = factory.tasks("train", factory.types("all"))
-    env = factory.make()
-    answered = 0
-    while answered < 10_000:
-        env.reset(rng.choice(tasks))
-        over = False
-        while not over:
-            noise = "".join(chr(rng.randrange(0x11_0000)) for _ in range(20))
-            text = rng.choice(
-                [
-                    rng.choice(MALFORMED_ACTIONS),
-                    f"search[{rng.choice([noise, 'red shoes', '{' * 50, ' ' * 9])}]",
-                    f"click[{noise}]",
-                    noise,
-                    rng.choice(env.actions()),
-                    rng.choice(env.actions()),
-                ]
-            )
-            answer = env.step(text)
-            assert answer.observation
-            assert answer.info["valid"] in (True, False)
-            over = answer.done
-            answered += 1
 
 
 def test_a_search_graph_shops() -> None:

@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-import os
-import random
-from functools import lru_cache
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 
-from langchain_agentrm_webshop._session import Session, Visit
-from langchain_agentrm_webshop.catalogue import Catalogue, Files, read_products
-from langchain_agentrm_webshop.goals import make_goals
-from langchain_agentrm_webshop.reward import reward, type_factor
-from langchain_agentrm_webshop.settings import Settings
-from langchain_agentrm_webshop.shop import Shop
+from integrations.webshop.tests import parity
+from integrations.webshop.tests.parity import (
+    KINDS,
+    compare_rewards,
+    compare_walks,
+    new_report,
+    record,
+    shop,
+    short,
+)
+from langchain_agentrm_webshop.reward import type_factor
 from langchain_agentrm_webshop.taggers import RuleTagger
-
-KINDS = ["human", "synthetic"]
-RECORD = Path(__file__).parent / "fidelity" / "record.json.gz"
-
-
-def short(text: str) -> str:
-    return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def record():
-    # A longer record, made as that script says, can be named in its place.
-    path = Path(os.environ.get("WEBSHOP_RECORD", RECORD))
-    return json.loads(gzip.decompress(path.read_bytes()))
-
-
-@lru_cache(maxsize=2)
-def shop(kind: str) -> Shop:
-    """A shop over the recorded catalogue, with the recorded hits and nouns."""
-    facts = record()
-    made = Shop.__new__(Shop)
-    made.settings = Settings(human=kind == "human", show_attributes=kind == "synthetic")
-    rng = random.Random(facts["seed"])
-    made.catalogue = Catalogue(read_products(Files(*facts["files"])), rng)
-    made.goals = make_goals(made.catalogue, rng, human=kind == "human")
-    made._nouns = lambda title: tuple(facts["nouns"][title])
-    made._index = SimpleNamespace(search=lambda words: facts["hits"][words])
-    made._lock = SimpleNamespace(__enter__=None, __exit__=None)
-    return made
 
 
 @pytest.fixture(params=KINDS)
 def kind(request) -> str:
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def recorded_hits(monkeypatch):
-    monkeypatch.setattr(Shop, "index", property(lambda self: self._index))
 
 
 def test_prices_and_goals_are_the_official_ones(kind) -> None:
@@ -69,24 +31,24 @@ def test_prices_and_goals_are_the_official_ones(kind) -> None:
 
 
 def test_rewards_are_the_official_ones(kind) -> None:
-    facts, ours = record(), shop(kind)
-    values = set()
-    for place, asin, price, options, value, *parts in facts[kind]["rewards"]:
-        product, goal = ours.catalogue.by_asin[asin], ours.goals[place]
-        nouns = (facts["nouns"][product.name], facts["nouns"][goal.name])
-        judged = reward(product, goal, price, options, nouns)
-        assert judged.value == value, (goal, product, options)
-        assert [
-            judged.type,
-            judged.title,
-            judged.price,
-            judged.query,
-            judged.category,
-        ] == parts
-        values.add((value, judged.type))
+    report = new_report()
+    values = compare_rewards(report, kind)
+    assert report.differences == []
+    assert report.details["purchases"] >= 1000
     assert {0.0, 0.1, 0.5, 1.0} <= {factor for _, factor in values}
     assert len(values) > 20
-    assert len(facts[kind]["rewards"]) >= 1000
+
+
+def test_a_difference_is_noticed(monkeypatch) -> None:
+    changed = {**record(), "human": {**record()["human"]}}
+    first = list(changed["human"]["rewards"][0])
+    first[4] += 0.5
+    changed["human"]["rewards"] = [first]
+    monkeypatch.setattr(parity, "record", lambda: changed)
+    report = new_report()
+    compare_rewards(report, "human")
+    assert len(report.differences) == 1
+    assert report.finish(None) == 1
 
 
 def test_the_rule_tagger_comes_close_to_the_official_one() -> None:
@@ -107,21 +69,8 @@ def test_the_rule_tagger_comes_close_to_the_official_one() -> None:
 
 
 def test_pages_clickables_and_ends_are_the_official_ones(kind) -> None:
-    places = set()
-    for place, steps in record()[kind]["walks"]:
-        session, visit = Session(shop(kind), shop(kind).goals[place]), Visit()
-        assert short(session.page(visit).text) == steps[0][1]
-        done = 0
-        for action, text, names, value, over in steps[1:]:
-            bought = visit.reward
-            visit, _ = session.act(visit, action)
-            page = session.page(visit)
-            assert short(page.text) == text, (action, page.text)
-            assert short("|".join(page.clickables)) == names, (action, page)
-            ended = visit.reward is not None and visit.reward is not bought
-            assert ended == over, action
-            assert (visit.reward.value if ended else 0) == value
-            done += ended
-            places.add(visit.place)
+    report = new_report()
+    places = compare_walks(report, kind)
+    assert report.differences == []
+    assert report.episodes >= 100
     assert places == {"search", "search_results", "item_page", "item_sub_page", "done"}
-    assert len(record()[kind]["walks"]) >= 100
