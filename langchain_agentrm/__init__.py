@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         create_tool_search,
     )
     from langchain_agentrm.middleware import AgentRMMiddleware
+    from langchain_agentrm.reward_agent import RewardAgent
     from langchain_agentrm.reward_models import (
         AgentRM,
         FunctionRewardModel,
@@ -49,6 +50,7 @@ __all__ = [
     "EnvironmentFactory",
     "FunctionRewardModel",
     "Price",
+    "RewardAgent",
     "RewardModel",
     "Score",
     "SearchOptions",
@@ -77,6 +79,7 @@ _MODULES = {
     "EnvironmentFactory": "environments",
     "FunctionRewardModel": "reward_models",
     "Price": "budgets",
+    "RewardAgent": "reward_agent",
     "RewardModel": "reward_models",
     "Score": "types",
     "SearchOptions": "search",

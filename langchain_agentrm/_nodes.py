@@ -21,7 +21,7 @@ from langchain_agentrm.state import (
     open_state,
     path_to,
 )
-from langchain_agentrm.trajectory import Trajectory
+from langchain_agentrm.trajectory import Trajectory, calls_of
 from langchain_agentrm.types import Candidate, Score, Usage
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "step_event",
     "step_payload",
     "trajectory_of",
+    "way_to",
     "winner_message",
 ]
 
@@ -50,7 +51,9 @@ def finished_entry(node: Node) -> Finished:
 def trajectory_of(info: SearchInfo, nodes: Mapping[str, Node], beam: str) -> Trajectory:
     """The trajectory up to a beam's last action."""
     path = path_to(nodes, beam)
-    return open_state(info, path[:-1], []).then(path[-1]["text"])
+    last = path[-1]
+    calls = [*last["tool_calls"], *last.get("malformed", [])]
+    return open_state(info, path[:-1], []).then(last["text"], calls)
 
 
 def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
@@ -78,6 +81,8 @@ def child_node(nodes: Mapping[str, Node], candidate: Candidate) -> Node:
     )
     if candidate.logprob is not None:
         node["logprob"] = candidate.logprob
+    if message.invalid_tool_calls:
+        node["malformed"] = [c for c in calls_of(message) if "error" in c]
     return node
 
 
@@ -127,14 +132,23 @@ def step_payload(
     info: SearchInfo, nodes: Mapping[str, Node], child: Node
 ) -> StepPayload:
     """What a sent step needs to run `child`, replay included."""
-    path = path_to(nodes, child["parent"])
+    actions, digests = way_to(info, nodes, child["parent"])
     return StepPayload(
         search=info["id"],
         task=info["task"],
         node=child,
-        actions=[_replayable(n) for n in path],
-        digests=[info["digest"], *(n["digest"] for n in path)],
+        actions=actions,
+        digests=digests,
     )
+
+
+def way_to(
+    info: SearchInfo, nodes: Mapping[str, Node], node: str
+) -> tuple[list[Any], list[str]]:
+    """Actions that lead to a node, and digests of what was seen, the root's first."""
+    path = path_to(nodes, node)
+    digests = [info["digest"], *(n["digest"] for n in path)]
+    return [_replayable(n) for n in path], digests
 
 
 def _replayable(node: Node) -> Any:

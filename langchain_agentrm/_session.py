@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -48,6 +48,8 @@ def open_search(
     ident: str | None = None,
     digest: str = "",
     step_limit: int = 10**9,
+    examples: Sequence[Mapping[str, str]] = (),
+    tools: Sequence[Mapping[str, Any]] = (),
 ) -> SearchInfo:
     """Open a search and announce it.
 
@@ -61,6 +63,8 @@ def open_search(
         ident: Search id, where it was made before the task was reset.
         digest: Its digest.
         step_limit: The environment's own limit.
+        examples: Turns of a worked example, for the policy alone.
+        tools: Tools offered, as JSON schemas.
 
     Returns:
         The search, before its first step.
@@ -80,6 +84,10 @@ def open_search(
         totals=Totals(requests=0, policy_tokens=0, reward_tokens=0),
         fallbacks=[],
     )
+    if examples:
+        info["examples"] = [dict(turn) for turn in examples]
+    if tools:
+        info["tools"] = [dict(tool) for tool in tools]
     emit(
         {
             "event": "agentrm.start",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.constants import START
 from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import RetryPolicy
@@ -219,6 +220,7 @@ def create_tool_search(
     check_tools(made, branches=beam_width + goes_back, reversible=reversible)
     if isinstance(policy, BaseChatModel):
         policy = policy.bind_tools(made)
+    options.setdefault("tools", [convert_to_openai_tool(t) for t in made])
     selector = AgentRMSelector(
         policy,
         reward_model,
@@ -333,6 +335,8 @@ def _start(
         start.observation,
         digest=digest(pool.grammar.normalise(start.observation)),
         step_limit=start.step_limit,
+        examples=start.examples,
+        tools=start.tools,
         ident=ident,
     )
     return {

@@ -15,7 +15,6 @@ from langchain_agentrm._nodes import (
     spend,
     step_event,
     step_payload,
-    trajectory_of,
 )
 from langchain_agentrm._session import emit
 from langchain_agentrm.errors import NoCandidateError, RewardModelError
@@ -96,7 +95,7 @@ class RolloutSelector(AgentRMSelector):
         fallback = ""
         if ends:
             group = f"{info['id']}:final"
-            paths = [replace(trajectory_of(info, nodes, b), group=group) for b in ends]
+            paths = [replace(self._ended(info, nodes, b), group=group) for b in ends]
             try:
                 scored: Batch[Score] = yield Evaluate(paths)
                 scores, usage = list(scored.items), scored.usage

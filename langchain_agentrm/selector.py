@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
@@ -22,6 +23,7 @@ from langchain_agentrm._nodes import (
     step_event,
     step_payload,
     trajectory_of,
+    way_to,
     winner_message,
 )
 from langchain_agentrm._session import emit, open_search
@@ -32,6 +34,7 @@ from langchain_agentrm.errors import (
     NoCandidateError,
     is_retryable,
 )
+from langchain_agentrm.reward_models.base import reads_admissible
 from langchain_agentrm.search import (
     Evaluate,
     Finished,
@@ -58,7 +61,12 @@ from langchain_agentrm.state import (
     open_state,
     path_to,
 )
-from langchain_agentrm.trajectory import Trajectory, conversation_prefix, describe
+from langchain_agentrm.trajectory import (
+    Trajectory,
+    conversation_prefix,
+    describe,
+    offered_tools,
+)
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
@@ -109,6 +117,9 @@ class AgentRMSelector(Runnable[Any, Any]):
         max_concurrency: Policy requests in flight at once.
         name: Run name in traces.
         trace_policy: What the selector's runs record in place of the whole state.
+        tools: Tools offered, as JSON schemas, for reward models that check calls; None
+            reads those that are bound to the policy. A search over an environment
+            offers the environment's own.
 
     Raises:
         ConfigurationError: If the options cannot work together.
@@ -144,6 +155,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         max_concurrency: int = 16,
         name: str = "AgentRMSelector",
         trace_policy: TracePolicy | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Check the options and hold the models; nothing is called."""
         for option, value in (
@@ -193,6 +205,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         self.budget = budget
         self.name = name
         self.trace_policy = trace_policy
+        self.tools = tuple(offered_tools(policy) if tools is None else tools)
 
     # As a node.
 
@@ -319,6 +332,7 @@ class AgentRMSelector(Runnable[Any, Any]):
         if ended:
             meta = {"agentrm": {"ended": ended, "step": taken}}
             return {"messages": [AIMessage(text, id=root, response_metadata=meta)]}
+        prefix = replace(prefix, tools=self.tools)
         start = OpenState(root, messages, prefix, observation, depth=0)
         selection = yield from self._round([start])
         if not selection.kept.candidates:
@@ -362,9 +376,12 @@ class AgentRMSelector(Runnable[Any, Any]):
         if stop is not None:
             return self._finish(info, nodes, beams, stop, conversation, earlier)
         opened = [b for b in beams if b == info["root"] or nodes[b]["status"] == "open"]
-        states = [open_state(info, path_to(nodes, b), conversation) for b in opened]
+        states = [
+            self._told(open_state(info, path_to(nodes, b), conversation), info, nodes)
+            for b in opened
+        ]
         done = [
-            (finished_entry(nodes[b]), trajectory_of(info, nodes, b))
+            (finished_entry(nodes[b]), self._ended(info, nodes, b))
             for b in beams
             if b in nodes and nodes[b]["status"] == "finished"
         ]
@@ -391,6 +408,29 @@ class AgentRMSelector(Runnable[Any, Any]):
             for child in children
         ]
         return Command(update=update, goto=sends)
+
+    def _told(
+        self, state: OpenState, info: SearchInfo, nodes: Mapping[str, Node]
+    ) -> OpenState:
+        """Add the tools offered, and what the state admits if that is asked for."""
+        task = info["task"]
+        if task is None or self.pool is None:
+            # Not from the search's state, which would store them with every step.
+            prefix = replace(state.prefix, tools=self.tools or state.prefix.tools)
+            return replace(state, prefix=prefix)
+        if not reads_admissible(self.models.reward_model):
+            return state
+        way = way_to(info, nodes, state.id)
+        return state.listing(self.pool.actions(info["id"], state.id, task, *way))
+
+    def _ended(
+        self, info: SearchInfo, nodes: Mapping[str, Node], beam: str
+    ) -> Trajectory:
+        """The trajectory of a beam that is judged once more."""
+        before = open_state(info, path_to(nodes, nodes[beam]["parent"]), [])
+        known = self._told(before, info, nodes).prefix
+        path = trajectory_of(info, nodes, beam)
+        return replace(path, tools=known.tools, admissible=known.admissible)
 
     def _stop(
         self, info: SearchInfo, nodes: Mapping[str, Node], beams: Sequence[str]

@@ -15,7 +15,6 @@ from langchain_core.messages import (
     AnyMessage,
     BaseMessage,
     HumanMessage,
-    SystemMessage,
     ToolCall,
     ToolMessage,
 )
@@ -23,6 +22,7 @@ from langgraph.channels import DeltaChannel
 from langgraph.graph import MessagesState
 from typing_extensions import TypedDict
 
+from langchain_agentrm._conversation import opening_messages
 from langchain_agentrm.search.rounds import OpenState
 from langchain_agentrm.trajectory import Trajectory, Turn
 from langchain_agentrm.types import Action, TaskRef
@@ -64,6 +64,7 @@ class Node(TypedDict):
     success: bool
     episode_score: float
     logprob: NotRequired[float]
+    malformed: NotRequired[list[dict[str, Any]]]
 
 
 class Totals(TypedDict):
@@ -93,6 +94,8 @@ class SearchInfo(TypedDict):
     started: float
     totals: Totals
     fallbacks: list[str]
+    examples: NotRequired[list[dict[str, str]]]
+    tools: NotRequired[list[dict[str, Any]]]
     shelf: NotRequired[list[Node]]
     revisits: NotRequired[int]
 
@@ -188,11 +191,13 @@ def path_to(nodes: Mapping[str, Node], node: str) -> list[Node]:
 
 def first_messages(info: SearchInfo) -> list[BaseMessage]:
     """What every beam's conversation begins with."""
-    head: list[BaseMessage] = []
-    if info["instruction"]:
-        head.append(SystemMessage(info["instruction"], id=f"{info['root']}-system"))
-    text = "\n".join(t for t in (info["goal"], info["observation"]) if t)
-    return [*head, HumanMessage(text, id=f"{info['root']}-task")]
+    return opening_messages(
+        info["instruction"],
+        info["goal"],
+        info["observation"],
+        info.get("examples", ()),
+        root=info["root"],
+    )
 
 
 def node_messages(node: Node, *, answered: bool = True) -> list[BaseMessage]:
@@ -250,6 +255,7 @@ def open_state(
         task=info["task"],
         search_id=info["id"],
         group=f"{info['id']}:{info['step']}",
+        tools=tuple(info.get("tools", [])),
     )
     return OpenState(
         id=path[-1]["id"] if path else info["root"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableBinding, RunnableSequence
 
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import TaskRef
@@ -16,9 +17,11 @@ __all__ = [
     "SERIALIZER",
     "Trajectory",
     "Turn",
+    "calls_of",
     "conversation_prefix",
     "describe",
     "drop_oldest",
+    "offered_tools",
     "render",
 ]
 
@@ -46,8 +49,11 @@ class Trajectory:
         search_id: The search that asks.
         group: Candidates with one group compete with each other.
         tools: Tools offered, as JSON schemas.
-        admissible: Admissible actions in the last state, where known.
-        calls: Tool calls of the candidate, `{name, args}`; empty where it is text.
+        admissible: Admissible actions in the last state. A search fills it where its
+            environment lists them and the reward model asks for it
+            (`reward_models.reads_admissible`); else it is empty.
+        calls: Tool calls of the candidate, `{name, args}`; empty where it is text. One
+            whose arguments could not be read has them as text, and an `error`.
     """
 
     turns: tuple[Turn, ...]
@@ -82,7 +88,12 @@ class Trajectory:
         """
         prefix, seen = conversation_prefix(messages)
         turns = (*prefix.turns, Turn(seen, describe(candidate)))
-        fields = {"instruction": prefix.instruction, "goal": prefix.goal, **fields}
+        fields = {
+            "instruction": prefix.instruction,
+            "goal": prefix.goal,
+            "calls": calls_of(candidate),
+            **fields,
+        }
         return cls(turns=turns, **fields)
 
 
@@ -131,6 +142,50 @@ def describe(message: AIMessage) -> str:
         for c in message.tool_calls
     ]
     return "\n".join([t for t in [str(message.text).strip()] if t] + calls)
+
+
+def calls_of(message: AIMessage) -> tuple[dict[str, Any], ...]:
+    """Read an AI message's tool calls, those that the policy wrote wrongly included.
+
+    Args:
+        message: The policy's answer.
+
+    Returns:
+        `{name, args}` each; what could not be read holds its arguments as text, and an
+        `error`.
+    """
+    calls: list[dict[str, Any]] = [
+        {"name": c["name"], "args": c["args"]} for c in message.tool_calls
+    ]
+    calls += [
+        {
+            "name": c.get("name") or "",
+            "args": c.get("args") or "",
+            "error": c.get("error") or "the arguments could not be read",
+        }
+        for c in message.invalid_tool_calls
+    ]
+    return tuple(calls)
+
+
+def offered_tools(policy: object) -> tuple[Mapping[str, Any], ...]:
+    """Read the tools bound to a policy, in its provider's form.
+
+    Args:
+        policy: A chat model with tools bound, alone or at the end of a sequence.
+
+    Returns:
+        The tools; empty where none are found.
+    """
+    while isinstance(policy, RunnableSequence | RunnableBinding):
+        if isinstance(policy, RunnableSequence):
+            policy = policy.last
+            continue
+        tools = policy.kwargs.get("tools")
+        if tools:
+            return tuple(t for t in tools if isinstance(t, Mapping))
+        policy = policy.bound
+    return ()
 
 
 def drop_oldest(lengths: Sequence[int], limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Sequence
 
 from langchain_agentrm.trajectory import Trajectory
@@ -27,7 +28,9 @@ def groups_of(trajectories: Sequence[Trajectory]) -> list[list[int]]:
 
 def content_of(trajectory: Trajectory) -> Hashable:
     """What makes two trajectories of one group the same candidate."""
-    return (trajectory.instruction, trajectory.goal, trajectory.turns)
+    # A call that could not be read leaves no trace in the text.
+    calls = json.dumps(trajectory.calls, sort_keys=True, default=str)
+    return (trajectory.instruction, trajectory.goal, trajectory.turns, calls)
 
 
 def _group_of(trajectory: Trajectory) -> Hashable:

@@ -10,7 +10,7 @@ from langchain_agentrm.errors import RewardModelError
 from langchain_agentrm.trajectory import Trajectory
 from langchain_agentrm.types import Batch, Score
 
-__all__ = ["Comparable", "RewardModel", "checked"]
+__all__ = ["Comparable", "RewardModel", "checked", "reads_admissible"]
 
 Comparable = Literal["global", "group", "depth"]
 """What scores may be compared across: everything, one group, paths of one length."""
@@ -52,6 +52,21 @@ class RewardModel(Protocol):
     async def ascore(self, trajectories: Sequence[Trajectory]) -> Batch[Score]:
         """Async twin of `score`."""
         ...
+
+
+def reads_admissible(reward_model: object) -> bool:
+    """Tell whether a reward model wants to know each state's admissible actions.
+
+    An engine may take long to list them, so searches do it only where this holds.
+
+    Args:
+        reward_model: Any reward model; one that wants them has a true attribute
+            `reads_admissible`.
+
+    Returns:
+        Whether `Trajectory.admissible` is to be filled.
+    """
+    return bool(getattr(reward_model, "reads_admissible", False))
 
 
 def checked(trajectories: Sequence[Trajectory], batch: Batch[Score]) -> Batch[Score]:

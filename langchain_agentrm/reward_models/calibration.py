@@ -18,7 +18,12 @@ from langchain_agentrm._files import read_json, write_json
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
 from langchain_agentrm.metrics import calibration_bins
 from langchain_agentrm.reward_models._logistic import fit_logistic, sigmoid
-from langchain_agentrm.reward_models.base import Comparable, RewardModel, checked
+from langchain_agentrm.reward_models.base import (
+    Comparable,
+    RewardModel,
+    checked,
+    reads_admissible,
+)
 from langchain_agentrm.trajectory import Trajectory
 from langchain_agentrm.types import Batch, Score
 
@@ -175,6 +180,7 @@ class CalibratedRewardModel:
         self.calibration = calibration
         self.resolution = reward_model.resolution * calibration.slope
         self.comparable: Comparable = reward_model.comparable
+        self.reads_admissible = reads_admissible(reward_model)
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> Self:

@@ -10,7 +10,12 @@ from typing import Literal
 
 from langchain_agentrm.errors import ConfigurationError, RewardModelError
 from langchain_agentrm.reward_models._groups import content_of, groups_of
-from langchain_agentrm.reward_models.base import Comparable, RewardModel, checked
+from langchain_agentrm.reward_models.base import (
+    Comparable,
+    RewardModel,
+    checked,
+    reads_admissible,
+)
 from langchain_agentrm.trajectory import Trajectory
 from langchain_agentrm.types import Batch, Score, Usage
 
@@ -103,6 +108,7 @@ class EnsembleRewardModel:
         ]
         self.comparable: Comparable = self._comparable()
         self.resolution = self._resolution()
+        self.reads_admissible = any(reads_admissible(m.model) for m in self._members)
 
     def score(self, trajectories: Sequence[Trajectory]) -> Batch[Score]:
         """Score trajectories, one member after the other.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from langchain_agentrm.search.ids import derive_seed
 from langchain_agentrm.search.merge import ActionGrammar, apply_grammar, merge
 from langchain_agentrm.search.options import SearchOptions
 from langchain_agentrm.search.revisit import Shelf, revisit
-from langchain_agentrm.trajectory import Trajectory, Turn, describe
+from langchain_agentrm.trajectory import Trajectory, Turn, calls_of, describe
 from langchain_agentrm.types import (
     Action,
     Batch,
@@ -83,10 +83,14 @@ class OpenState:
     depth: int = 0
     value: float | None = None
 
-    def then(self, action: str) -> Trajectory:
-        """The trajectory that ends with `action`."""
+    def then(self, action: str, calls: Sequence[Mapping[str, Any]] = ()) -> Trajectory:
+        """The trajectory that ends with `action`, its tool calls beside it."""
         turns = (*self.prefix.turns, Turn(self.observation, action))
-        return replace(self.prefix, turns=turns)
+        return replace(self.prefix, turns=turns, calls=tuple(calls))
+
+    def listing(self, actions: Sequence[str]) -> OpenState:
+        """This state with the actions that its environment admits."""
+        return replace(self, prefix=replace(self.prefix, admissible=tuple(actions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,9 @@ def select(
         kept, shelf = step.go_back([f for f, _ in done])
         return Selection(kept, (), invalid, policy_usage=proposed.usage, shelf=shelf)
     by_id = {s.id: s for s in states}
-    trajectories = [by_id[c.parent].then(action_text(c)) for c in distinct]
+    trajectories = [
+        by_id[c.parent].then(action_text(c), calls_of(c.message)) for c in distinct
+    ]
     again = [t for _, t in done] if comparable == "group" else []
     fallback = ""
     reward_usage = Usage()

@@ -1,0 +1,1 @@
+"""English patterns that tell rules; each module reads one family of them."""

@@ -1,0 +1,1 @@
+"""Verifiers, one idea a file; each loads when first asked for."""

@@ -1,0 +1,1 @@
+"""How `CodeVerifier` asks for checkers, reads them and tries them."""

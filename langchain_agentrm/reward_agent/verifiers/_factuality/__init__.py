@@ -1,0 +1,1 @@
+"""How the factuality verifier asks, reads answers, pairs candidates and counts."""
