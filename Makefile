@@ -12,6 +12,7 @@ METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.t
 INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
 ENVIRONMENTS := -e integrations/alfworld -e integrations/maze -e integrations/pddl \
   -e integrations/scienceworld -e integrations/tools -e integrations/webshop
+EXTRAS := agent,bm25,ifeval,local,openai,proxy,reward-agent,sandbox,served,sqlite
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.
@@ -20,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity bench bench-surfaces bench-scoring bench-environments ablations docs clean
+.PHONY: help demo test test-installs test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity bench bench-surfaces bench-scoring bench-environments bench-sandbox bench-verifiers ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -37,8 +38,7 @@ $(VENV)/.installed-demo: $(BIN)/python $(METADATA)
 
 $(VENV)/.installed-dev: $(BIN)/python $(METADATA)
 	$(PIP) --upgrade 'pip>=25.1'  # the first that knows --group
-	$(PIP) -e '.[agent,local,openai,proxy,served,sqlite]' $(INTEGRATIONS) \
-	  $(ENVIRONMENTS) --group dev
+	$(PIP) -e '.[$(EXTRAS)]' $(INTEGRATIONS) $(ENVIRONMENTS) --group dev
 	$(PIP) --no-deps -e integrations/jericho  # its engine wants a compiler; tests skip
 	@touch $@ $(VENV)/.installed-demo
 
@@ -56,6 +56,9 @@ typing: $(VENV)/.installed-dev  ## Static types
 
 pytest: $(VENV)/.installed-dev  ## The tests alone
 	$(PYTEST) tests integrations $(ARGS)
+
+test-installs: $(VENV)/.installed-dev  ## Each environment from one pip command
+	$(PYTEST) tests/installs -m installs -rs $(ARGS)
 
 test-kills: $(VENV)/.installed-dev  ## 50 searches killed at random moments
 	$(PYTEST) tests/faults/test_fifty_kills.py -m "kills or not kills" $(ARGS)
@@ -94,6 +97,14 @@ bench-surfaces: $(VENV)/.installed-dev  ## Cost of middleware, chat model and pr
 bench-scoring: $(VENV)/.installed-dev  ## Cost of scoring texts that begin alike
 	$(BIN)/python benchmarks/prefix_scoring.py --out docs/data/prefix_scoring.json $(ARGS)
 
+bench-verifiers: $(VENV)/.installed-dev  ## What RewardAgent's checks change
+	$(BIN)/python benchmarks/verifiers.py babyai $(ARGS)
+	$(BIN)/python benchmarks/verifiers.py maze $(ARGS)
+
+bench-sandbox: $(VENV)/.installed-dev  ## Where model-written checkers run, and at what cost
+	$(BIN)/python benchmarks/sandbox.py --out docs/data/sandbox.json \
+	  --answers ../shared/data/thu-ifbench/data.converted.json $(ARGS)
+
 bench-environments: $(VENV)/.installed-dev  ## Speed, forks and experts of environments
 	$(BIN)/python benchmarks/environments.py --out docs $(ARGS)
 
@@ -101,13 +112,9 @@ bench-environments: $(VENV)/.installed-dev  ## Speed, forks and experts of envir
 fidelity: $(VENV)/.installed-dev  ## Environments beside their official engines
 	@test -x $(VENV_FIDELITY)/bin/python || { $(PYTHON) -m venv $(VENV_FIDELITY) && \
 	  $(VENV_FIDELITY)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e . -e 'integrations/alfworld[textworld]'; }
-	$(VENV_FIDELITY)/bin/python integrations/alfworld/tests/parity.py --episodes 500 \
-	  --out docs/data/fidelity_alfworld.json
-	$(BIN)/python integrations/scienceworld/tests/parity.py
-	$(PYTEST) integrations/webshop/tests/test_fidelity.py \
-	  integrations/pddl/tests/test_fidelity.py integrations/babyai/tests/test_engine.py \
-	  integrations/babyai/tests/test_board.py $(ARGS)
+	  -c constraints.txt -e . -e 'integrations/alfworld[textworld]' \
+	  -e integrations/pddl 'pddlgym==0.0.7'; }
+	$(BIN)/python benchmarks/fidelity.py --engines $(VENV_FIDELITY)/bin/python $(ARGS)
 
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)

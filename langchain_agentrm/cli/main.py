@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": "Search a task live with the small models that ship with the package.",
     "run": "Run a policy, plain or with search, over tasks of an environment.",
     "envs": "List the installed environments, describe one, or play it.",
+    "reward-agent": "Measure, annotate, explain and serve verified rewards.",
     "rm": "Inspect reward models, score in bulk, compare backends.",
     "serve": "Start a server: a reward model behind vLLM, or the OpenAI proxy.",
     "train": "Train a policy and a reward model, stage by stage.",
@@ -59,7 +60,8 @@ class _LazyGroup(TyperGroup):
         """Swap the placeholder for the real command, once it is the one called."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in _COMMANDS:
-            module = import_module(f"langchain_agentrm.cli.{name}")
+            file = name.replace("-", "_")
+            module = import_module(f"langchain_agentrm.cli.{file}")
             command = typer.main.get_command(module.app)
         return name, command, rest
 

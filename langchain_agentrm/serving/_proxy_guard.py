@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hmac
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.datastructures import Headers
 
-from langchain_agentrm.serving._proxy_settings import ProxySettings
 from langchain_agentrm.serving._proxy_wire import ProxyError, refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["TOKEN_HEADER", "Guard", "is_loopback", "send_error"]
+__all__ = ["TOKEN_HEADER", "Guard", "Guarded", "is_loopback", "send_error"]
 
 TOKEN_HEADER = "x-agentrm-token"  # noqa: S105 - a header's name
+
+
+class Guarded(Protocol):
+    """What a guard has to know of a server."""
+
+    @property
+    def token(self) -> str | None:
+        """Bearer token that clients must send; None answers on loopback only."""
+        ...
 
 
 class Guard:
@@ -25,12 +33,25 @@ class Guard:
     Args:
         app: What is guarded; `/healthz` is not.
         settings: The token.
+        what: The server's name in messages.
+        variable: Environment variable that its command reads the token from.
+        apart: Whether the token travels in a header of its own.
     """
 
-    def __init__(self, app: ASGIApp, settings: ProxySettings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Guarded,
+        *,
+        what: str = "proxy",
+        variable: str = "AGENTRM_PROXY_TOKEN",
+        apart: bool = False,
+    ) -> None:
         self.app = app
         self._token = settings.token
-        self._apart = settings.forward_authorization
+        self._what = what
+        self._variable = variable
+        self._apart = apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -44,7 +65,7 @@ class Guard:
     def _refused(self, scope: Scope) -> ProxyError | None:
         headers = Headers(scope=scope)
         if self._token is None:
-            return _stranger(scope, headers)
+            return self._stranger(scope, headers)
         if self._apart:
             given = headers.get(TOKEN_HEADER, "")
         else:
@@ -55,31 +76,30 @@ class Guard:
         where = "X-AgentRM-Token: ..." if self._apart else "Authorization: Bearer ..."
         return refusal(
             401,
-            f"The proxy's token is missing or wrong. Send it as `{where}`.",
+            f"The {self._what}'s token is missing or wrong. Send it as `{where}`.",
             kind="authentication_error",
             code="invalid_api_key",
             headers={"www-authenticate": "Bearer"},
         )
 
+    def _stranger(self, scope: Scope, headers: Headers) -> ProxyError | None:
+        """Without a token, only this machine may ask.
 
-def _stranger(scope: Scope, headers: Headers) -> ProxyError | None:
-    """Without a token, only this machine may ask.
-
-    The name asked for counts as well: a web page can point a name of its own at
-    loopback, and a tunnel or another proxy in front brings the world here.
-    """
-    host, port = scope.get("server") or ("", 0)
-    asked = _without_port(headers.get("host", ""))
-    # Who may open a socket in the file system is the system's affair.
-    is_file = port is None and host.startswith("/")
-    if is_file or (is_loopback(host) and is_loopback(asked)):
-        return None
-    return refusal(
-        403,
-        "This proxy has no token, so it answers on loopback only. Start it with one "
-        "(AGENTRM_PROXY_TOKEN) and send it as `Authorization: Bearer ...`.",
-        kind="permission_error",
-    )
+        The name asked for counts as well: a web page can point a name of its own at
+        loopback, and a tunnel or another proxy in front brings the world here.
+        """
+        host, port = scope.get("server") or ("", 0)
+        asked = _without_port(headers.get("host", ""))
+        # Who may open a socket in the file system is the system's affair.
+        is_file = port is None and host.startswith("/")
+        if is_file or (is_loopback(host) and is_loopback(asked)):
+            return None
+        return refusal(
+            403,
+            f"This {self._what} has no token, so it answers on loopback only. Start it "
+            f"with one ({self._variable}) and send it as `Authorization: Bearer ...`.",
+            kind="permission_error",
+        )
 
 
 def _without_port(host: str) -> str:

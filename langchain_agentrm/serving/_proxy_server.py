@@ -1,4 +1,4 @@
-"""Running the proxy: listen, say so, and on SIGTERM finish what is in work."""
+"""Running a server: listen, say so, and on SIGTERM finish what is in work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.serving._proxy_guard import is_loopback
-from langchain_agentrm.serving._proxy_settings import ProxySettings
+from langchain_agentrm.serving._proxy_guard import Guarded, is_loopback
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,21 +19,27 @@ if TYPE_CHECKING:
 __all__ = ["check_exposed", "run"]
 
 
-def check_exposed(host: str, settings: ProxySettings) -> None:
+def check_exposed(
+    host: str,
+    settings: Guarded,
+    *,
+    what: str = "proxy",
+    variable: str = "AGENTRM_PROXY_TOKEN",
+) -> None:
     """Refuse to listen beyond loopback without a token.
 
     Args:
         host: Address to listen on.
         settings: The token.
+        what: The server's name in the message.
+        variable: Environment variable that its command reads the token from.
 
     Raises:
         ConfigurationError: If anyone could ask.
     """
     if settings.token is None and not is_loopback(host):
-        msg = f"host={host!r} is not loopback, and the proxy has no token."
-        raise ConfigurationError(
-            msg, remedy="Set AGENTRM_PROXY_TOKEN, or listen on 127.0.0.1."
-        )
+        msg = f"host={host!r} is not loopback, and the {what} has no token."
+        raise ConfigurationError(msg, remedy=f"Set {variable}, or listen on 127.0.0.1.")
 
 
 def run(

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from langchain_agentrm.errors import RewardModelError
 from langchain_agentrm.reward_models.base import RewardModel
+from langchain_agentrm.serving._http_body import read_body
 from langchain_agentrm.serving._proxy_body import Ask, read_ask
 from langchain_agentrm.serving._proxy_choice import ranked
 from langchain_agentrm.serving._proxy_guard import Guard
@@ -94,7 +95,7 @@ def create_app(
         openapi_url=None,
     )
     app.state.metrics = proxy.metrics
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, apart=settings.forward_authorization)
     app.add_exception_handler(ProxyError, _error_response)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _nobody)
@@ -146,7 +147,9 @@ class _Proxy:
             )
         slot = _Slot(self.metrics)
         try:
-            ask = read_ask(await self._body(request), self.settings)
+            ask = read_ask(
+                await read_body(request, self.settings.max_body), self.settings
+            )
             work = asyncio.create_task(self._best(ask, self._forwarded(request)))
             if ask.stream:
                 return await self._streamed(ask, work, slot)
@@ -220,23 +223,6 @@ class _Proxy:
         if not self.settings.forward_authorization:
             return None
         return request.headers.get("authorization")
-
-    async def _body(self, request: Request) -> bytes:
-        # Other types can be sent by any web page without asking the server first.
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != JSON:
-            text = f"The content type is {kind!r:.80}. Send application/json."
-            raise refusal(415, text)
-        limit = self.settings.max_body
-        size = request.headers.get("content-length", "0")
-        if size.isdecimal() and int(size) > limit:
-            raise _too_large(limit)
-        data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > limit:
-                raise _too_large(limit)
-        return bytes(data)
 
 
 class _Slot:
@@ -347,11 +333,6 @@ async def _stopped(*tasks: asyncio.Task[Any]) -> None:
         task.cancel()
     # Gathered, so that connections are back in the pool before the request ends.
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _too_large(limit: int) -> ProxyError:
-    text = f"The body is larger than {limit} bytes, which is this proxy's limit."
-    return refusal(413, text, headers={"connection": "close"})
 
 
 async def _health() -> dict[str, str]:
