@@ -6,6 +6,7 @@ VENV ?= .venv
 VENV_VLLM := .venv-vllm
 VENV_STUDIO := .venv-studio
 VENV_FIDELITY := .venv-fidelity
+VENV_IFEVAL := .venv-ifeval
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.toml)
@@ -21,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-installs test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity bench bench-surfaces bench-scoring bench-environments bench-sandbox bench-verifiers ablations docs clean
+.PHONY: help demo test test-installs test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-verifiers ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -101,6 +102,9 @@ bench-verifiers: $(VENV)/.installed-dev  ## What RewardAgent's checks change
 	$(BIN)/python benchmarks/verifiers.py babyai $(ARGS)
 	$(BIN)/python benchmarks/verifiers.py maze $(ARGS)
 
+bench-reward-agent: $(VENV)/.installed-dev  ## Rules alone on preference benchmarks
+	$(BIN)/python benchmarks/reward_agent.py $(ARGS)
+
 bench-sandbox: $(VENV)/.installed-dev  ## Where model-written checkers run, and at what cost
 	$(BIN)/python benchmarks/sandbox.py --out docs/data/sandbox.json \
 	  --answers ../shared/data/thu-ifbench/data.converted.json $(ARGS)
@@ -115,6 +119,25 @@ fidelity: $(VENV)/.installed-dev  ## Environments beside their official engines
 	  -c constraints.txt -e . -e 'integrations/alfworld[textworld]' \
 	  -e integrations/pddl 'pddlgym==0.0.7'; }
 	$(BIN)/python benchmarks/fidelity.py --engines $(VENV_FIDELITY)/bin/python $(ARGS)
+
+# lm-eval's verifiers need little of what lm-eval needs. Punkt's English model is in the
+# wheel of llama-index-core (MIT); of the model itself, NLTK's notes name its makers and
+# the Wall Street Journal part of the Penn Treebank, but no licence: it is not ours to
+# pass on, only to compare with.
+$(VENV_IFEVAL)/.installed: $(METADATA)
+	test -x $(VENV_IFEVAL)/bin/python || $(PYTHON) -m venv $(VENV_IFEVAL)
+	$(VENV_IFEVAL)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[ifeval]' 'immutabledict==4.3.1'
+	$(VENV_IFEVAL)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps 'lm-eval==0.4.13'
+	$(VENV_IFEVAL)/bin/python -m pip download --quiet --disable-pip-version-check \
+	  --no-deps --only-binary :all: --dest $(VENV_IFEVAL)/punkt 'llama-index-core==0.14.25'
+	cd $(VENV_IFEVAL)/punkt && ../bin/python -m zipfile -e llama_index_core-*.whl .
+	@touch $@
+
+ifeval-parity: $(VENV_IFEVAL)/.installed  ## IFEval's checks beside the official ones
+	NLTK_DATA=$(CURDIR)/$(VENV_IFEVAL)/punkt/llama_index/core/_static/nltk_cache \
+	  $(VENV_IFEVAL)/bin/python benchmarks/ifeval_parity.py --data ../shared/data $(ARGS)
 
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)

@@ -295,6 +295,8 @@ def _factuality(words: AgentWords) -> Verifier:
         _evidence(words),
         seed=words.seed,
         both_orders=words.both_orders,
+        # Who forces it does not want it to choose its requests.
+        every_request="factuality" in words.force,
     )
 
 
