@@ -14,6 +14,7 @@ __all__ = [
     "Relation",
     "Scope",
     "Unit",
+    "Worded",
 ]
 
 Relation = Literal[
@@ -55,6 +56,7 @@ Scope = Literal[
 
 MOST = 1_000_000
 _LONGEST = 20_000
+_LONGEST_WORD = 1000
 
 
 class Plain(BaseModel):
@@ -112,3 +114,8 @@ class Literally(Plain):
             msg = "text is blank"
             raise ValueError(msg)
         return value
+
+
+class Worded(Literally):
+    # Its search costs the length of the text times that of the answer.
+    text: str = Field(min_length=1, max_length=_LONGEST_WORD)

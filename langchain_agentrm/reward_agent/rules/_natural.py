@@ -50,8 +50,9 @@ def _count(rule: dsl.Count, answer: str) -> Outcome:
     if rule.separator and rule.scope == "response":
         blocks = [b for b in _cut(answer, rule.separator) if b.strip()]
         return Outcome(rule.holds(len(blocks)), f"{len(blocks)} {rule.unit}")
-    if rule.marker and rule.scope == "response":
-        opened = rf"^[^\w\n]*{re.escape(rule.marker)}\s*(?:\d+|[IVX]+)\b"
+    marker = rule.marker.strip()
+    if marker and rule.scope == "response":
+        opened = rf"^[^\w\n]*{re.escape(marker)}\s*(?:\d+|[IVX]+)\b"
         found = len(re.findall(opened, answer, re.MULTILINE | re.IGNORECASE))
         return Outcome(rule.holds(found), f"{found} {rule.unit}")
     where = texts.parts(answer, rule.scope)
@@ -135,7 +136,8 @@ def _label(rule: dsl.Label, answer: str) -> Outcome:
 
 @decide.register
 def _template(rule: dsl.Template, answer: str) -> Outcome:
-    pieces = [_squeeze(p) for p in _SLOT.split(rule.text.lstrip("# "))]
+    text = rule.text.lstrip("# ") or rule.text
+    pieces = [_squeeze(p) for p in _SLOT.split(text)]
     seen = sum(_filled(pieces, _squeeze(line)) for line in answer.splitlines())
     return Outcome(seen >= rule.n, f"{seen} times")
 

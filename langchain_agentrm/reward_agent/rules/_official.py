@@ -35,6 +35,7 @@ _FENCES = ("```json", "```Json", "```JSON", "```")
 # Characters of a regular expression that can make a search take for ever.
 _RISKY = set("*+{}()|[]\\")
 _FEW = 3
+_LONGEST_PATTERN = 100
 _POSTSCRIPTS: Mapping[str, str] = {
     "P.P.S": r"p\.\s?p\.\s?s",
     "P.S.": r"p\.\s?s\.",
@@ -181,7 +182,8 @@ def _format(rule: dsl.Format, answer: str) -> Outcome:
 @lru_cache(maxsize=1024)
 def _searched(text: str) -> re.Pattern[str]:
     """Read a keyword as a pattern, as the verifiers do, where that is harmless."""
-    risky = set(text) & _RISKY or text.count("?") > _FEW
+    long = len(text) > _LONGEST_PATTERN or text.count("?") > _FEW
+    risky = long or set(text) & _RISKY
     try:
         return re.compile(re.escape(text) if risky else text, re.IGNORECASE)
     except re.error:

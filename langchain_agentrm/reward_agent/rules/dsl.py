@@ -20,6 +20,7 @@ from langchain_agentrm.reward_agent.rules._base import (
     Relation,
     Scope,
     Unit,
+    Worded,
 )
 
 __all__ = [
@@ -91,7 +92,7 @@ class Count(Counted):
         return f"{self.wanted()} {unit}{_where(self.scope)}{extra}"
 
 
-class Keyword(Literally):
+class Keyword(Worded):
     """The text occurs, in any case of letters."""
 
     kind: Literal["keyword"] = "keyword"
@@ -101,7 +102,7 @@ class Keyword(Literally):
         return f"the keyword {self.text!r}"
 
 
-class Forbid(Literally):
+class Forbid(Worded):
     """The word or phrase does not occur as such."""
 
     kind: Literal["forbid"] = "forbid"
@@ -111,7 +112,7 @@ class Forbid(Literally):
         return f"without the word {self.text!r}"
 
 
-class Frequency(Counted, Literally):
+class Frequency(Counted, Worded):
     """The word or phrase occurs so many times."""
 
     kind: Literal["frequency"] = "frequency"

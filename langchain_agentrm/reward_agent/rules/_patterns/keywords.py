@@ -29,14 +29,15 @@ _N = (
     r"(?P<n>(?:\d{1,4}(?: ?- ?| to | or | and ))?\d{1,4} times?|\d{1,4} or more times"
     r"|once|twice|thrice)"
 )
+_BARE = r"\w{1,100}(?!\w)"
 _WORD_TIMES = re.compile(
-    rf"\b(?:key ?)?(?:words?|phrase|term)(?:: ?| )(?P<word>{QUOTED}|\w+)"
+    rf"\b(?:key ?)?(?:words?|phrase|term)(?:: ?| )(?P<word>{QUOTED}|{_BARE})"
     rf"(?P<mid>[^.;'\"{{}}]{{0,60}}?)\b{_N}",
     re.IGNORECASE,
 )
 _TIMES_WORD = re.compile(
     rf"\b(?:use|include|mention|repeat|contain)s? (?:the )?(?:key ?)?(?:word|phrase"
-    rf"|term) (?P<word>{QUOTED}|\w+),? (?P<mid>(?:[\w ]{{0,30}} )?){_N}",
+    rf"|term) (?P<word>{QUOTED}|{_BARE}),? (?P<mid>(?:[\w ]{{0,30}} )?){_N}",
     re.IGNORECASE,
 )
 _LETTER_TIMES = re.compile(
@@ -65,7 +66,8 @@ _LISTED = re.compile(
     rf"\b[:\s]+(?P<list>{LIST})",
     re.IGNORECASE,
 )
-_ITEM = r"[\w\-]+(?: [\w\-]+)?"
+_PIECE = r"[\w\-]{1,100}(?![\w\-])"
+_ITEM = rf"{_PIECE}(?: {_PIECE})?"
 # "The word 'x'" alone asks for nothing: it must be one that is to be used.
 _TO_USE = re.compile(
     r"\b(?:includ\w+|us(?:e|es|ing)|contain\w*|mention\w*|incorporat\w+|featur\w+"
