@@ -13,7 +13,7 @@ METADATA := pyproject.toml constraints.txt $(wildcard integrations/*/pyproject.t
 INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
 ENVIRONMENTS := -e integrations/alfworld -e integrations/maze -e integrations/pddl \
   -e integrations/scienceworld -e integrations/tools -e integrations/webshop
-EXTRAS := agent,bm25,ifeval,local,openai,proxy,reward-agent,sandbox,served,sqlite
+EXTRAS := agent,bm25,ifeval,openai,proxy,ray,reward-agent,sandbox,served,sqlite,train
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.
@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-installs test-kills test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-verifiers ablations docs clean
+.PHONY: help demo test test-installs test-kills test-ray test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-tokens bench-trees bench-verifiers ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -64,6 +64,9 @@ test-installs: $(VENV)/.installed-dev  ## Each environment from one pip command
 test-kills: $(VENV)/.installed-dev  ## 50 searches killed at random moments
 	$(PYTEST) tests/faults/test_fifty_kills.py -m "kills or not kills" $(ARGS)
 
+test-ray: $(VENV)/.installed-dev  ## A Ray cluster of several nodes, one of them killed
+	$(PYTEST) tests/ray -m ray -rs $(ARGS)
+
 test-serve: $(VENV)/.installed-dev  ## Parity with a model server in another process
 	$(PYTEST) tests integrations -m serve $(ARGS)
 
@@ -104,6 +107,12 @@ bench-verifiers: $(VENV)/.installed-dev  ## What RewardAgent's checks change
 
 bench-reward-agent: $(VENV)/.installed-dev  ## Rules alone on preference benchmarks
 	$(BIN)/python benchmarks/reward_agent.py $(ARGS)
+
+bench-trees: $(VENV)/.installed-dev  ## What merging and caching save in trees
+	$(BIN)/python benchmarks/trees.py --out docs/data/trees.json $(ARGS)
+
+bench-tokens: $(VENV)/.installed-dev  ## Tokens of a paper-sized tree
+	$(BIN)/python -m benchmarks.tree_tokens $(ARGS)
 
 bench-sandbox: $(VENV)/.installed-dev  ## Where model-written checkers run, and at what cost
 	$(BIN)/python benchmarks/sandbox.py --out docs/data/sandbox.json \

@@ -33,13 +33,16 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _PACKAGES = (
+    "accelerate",
     "langchain-agentrm",
     "langchain-core",
     "minigrid",
     "numpy",
+    "peft",
     "tokenizers",
     "torch",
     "transformers",
+    "trl",
 )
 
 

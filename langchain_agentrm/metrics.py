@@ -1,7 +1,8 @@
-"""Pure statistics: intervals, paired bootstrap by task, pairwise accuracy."""
+"""Pure statistics: intervals, paired bootstrap by task, correlation, calibration."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,9 +11,14 @@ from statistics import fmean
 __all__ = [
     "bootstrap",
     "calibration_bins",
+    "calibration_error",
     "mean",
     "paired_bootstrap",
+    "pearson",
+    "ranks",
     "sibling_accuracy",
+    "spearman",
+    "top_one",
 ]
 
 
@@ -115,3 +121,79 @@ def calibration_bins(
         (mean([p for p, _ in v]), mean([t for _, t in v]), len(v))
         for _, v in sorted(table.items())
     ]
+
+
+def calibration_error(
+    pairs: Sequence[tuple[float, float]], *, bins: int = 10
+) -> float | None:
+    """Expected calibration error: mean distance of prediction and truth over bins.
+
+    Args:
+        pairs: Predictions in 0..1 and true values.
+        bins: Bins of equal width.
+
+    Returns:
+        The error, bins weighed by their counts; None of nothing.
+    """
+    if not pairs:
+        return None
+    table = calibration_bins(pairs, bins=bins)
+    return sum(n * abs(p - t) for p, t, n in table) / len(pairs)
+
+
+def pearson(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Linear correlation; None where either side does not vary."""
+    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+    mx, my = mean(xs), mean(ys)
+    sxx = math.fsum((x - mx) ** 2 for x in xs)
+    syy = math.fsum((y - my) ** 2 for y in ys)
+    if sxx <= 0 or syy <= 0:
+        return None
+    return math.fsum((x - mx) * (y - my) for x, y in pairs) / math.sqrt(sxx * syy)
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Places from 1; equal values share the mean of theirs."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    out = [0.0] * len(values)
+    at = 0
+    while at < len(order):
+        end = at
+        while end < len(order) and values[order[end]] == values[order[at]]:
+            end += 1
+        for i in order[at:end]:
+            out[i] = (at + end + 1) / 2
+        at = end
+    return out
+
+
+def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Correlation of ranks; None where either side does not vary."""
+    left = ranks([x for x, _ in pairs])
+    right = ranks([y for _, y in pairs])
+    return pearson(list(zip(left, right, strict=True)))
+
+
+def top_one(
+    groups: Sequence[Sequence[tuple[float, float]]], *, gap: float = 0.1
+) -> tuple[float, int]:
+    """How often the sibling with the highest prediction has the highest true value.
+
+    Args:
+        groups: For each set of siblings, pairs of (predicted, true).
+        gap: Sets whose best and worst true values differ by less are left out.
+
+    Returns:
+        Share of sets (equal predictions share the pick) and the number of sets.
+    """
+    right = 0.0
+    sets = 0
+    for group in groups:
+        truths = [t for _, t in group]
+        if not truths or max(truths) - min(truths) < gap:
+            continue
+        sets += 1
+        highest = max(p for p, _ in group)
+        picked = [t for p, t in group if p == highest]
+        right += sum(t == max(truths) for t in picked) / len(picked)
+    return (right / sets if sets else 0.0), sets

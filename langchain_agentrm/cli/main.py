@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": "Search a task live with the small models that ship with the package.",
     "run": "Run a policy, plain or with search, over tasks of an environment.",
     "envs": "List the installed environments, describe one, or play it.",
+    "eval": "Measure methods, policies and reward models, and report on it.",
     "reward-agent": "Measure, annotate, explain and serve verified rewards.",
     "rm": "Inspect reward models, score in bulk, compare backends.",
     "serve": "Start a server: a reward model behind vLLM, or the OpenAI proxy.",
@@ -32,8 +33,11 @@ _EXTRAS = {
     "datasets": "train",
     "fastapi": "proxy",
     "httpx": "served",
+    "huggingface_hub": "train",
     "langchain": "agent",
     "langchain_openai": "openai",
+    "matplotlib": "train",
+    "numpy": "train",
     "peft": "train",
     "safetensors": "local",
     "tokenizers": "local",
@@ -41,6 +45,7 @@ _EXTRAS = {
     "transformers": "local",
     "trl": "train",
     "uvicorn": "proxy",
+    "yaml": "train",
 }
 
 

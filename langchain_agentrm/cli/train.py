@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
+from langchain_agentrm.cli import (
+    _train_audit,
+    _train_hub,
+    _train_rewards,
+    _train_sft,
+)
+from langchain_agentrm.cli._backend import (
+    BackendName,
+    JobCpus,
+    JobGpus,
+    RayAddress,
+    Workers,
+)
 from langchain_agentrm.cli._progress import watching
-from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.training._config import StageConfig
+from langchain_agentrm.cli._stages import Out, Seed, Settings
+from langchain_agentrm.cli._stages import make as _make
+from langchain_agentrm.cli._stages import show as _show
+from langchain_agentrm.cli._train_audit import (
+    BaseUrl,
+    Engines,
+    InFlight,
+    Policy,
+    show_cost,
+)
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-Out = Annotated[
-    Path, typer.Option(help="Output folder; a stopped stage goes on there.")
-]
-Seed = Annotated[int, typer.Option(help="Seed that all draws derive from.")]
 Env = Annotated[str, typer.Option(help="Registry name of the environment.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that play episodes.")]
 PolicyFolder = Annotated[Path, typer.Option(help="Folder of stage bc.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Further setting as NAME=JSON; may be repeated."),
-]
 
 
 @app.callback()
@@ -75,38 +83,70 @@ def bc(
 
 @app.command()
 def trees(
-    policy: PolicyFolder,
+    policy: Policy,
     out: Out,
     env: Env = "babyai",
-    labeller: Annotated[str, typer.Option(help="rollouts or mcts.")] = "rollouts",
+    labeller: Annotated[
+        str, typer.Option(help="rollouts, mcts, or agentrm: the paper's search.")
+    ] = "rollouts",
     tasks: Annotated[int, typer.Option(help="Tasks in all.")] = 8400,
-    simulations: Annotated[int, typer.Option(help="Episodes a task.")] = 8,
-    workers: Workers = 2,
+    simulations: Annotated[
+        int | None,
+        typer.Option(help="Episodes or iterations a task: 8, or 30 with agentrm."),
+    ] = None,
+    workers: Workers = None,
+    backend: BackendName = "local",
+    ray_address: RayAddress = None,
+    job_cpus: JobCpus = None,
+    job_gpus: JobGpus = None,
+    base_url: BaseUrl = None,
+    in_flight: InFlight = 8,
+    engines: Engines = 4,
+    dry_run: Annotated[bool, typer.Option(help="Only tell what it costs.")] = False,
     seed: Seed = 0,
     settings: Settings = None,
 ) -> None:
     """Label states by the policy's own episodes, or by tree search."""
+    from langchain_agentrm.training.backends import make_backend
+    from langchain_agentrm.training.cost import estimate_trees
     from langchain_agentrm.training.trees import TreesConfig, build_trees
 
-    config = _make(
-        TreesConfig,
-        settings,
-        env=env,
-        labeller=labeller,
-        tasks=tasks,
-        simulations=simulations,
-        seed=seed,
+    given: dict[str, Any] = {"env": env, "labeller": labeller}
+    given |= {"tasks": tasks, "seed": seed}
+    if labeller == "agentrm":
+        given = {**TreesConfig.paper().model_dump(), **given}
+    if simulations is not None:
+        given["simulations"] = simulations
+    config = _make(TreesConfig, settings, **given)
+    show_cost(estimate_trees(config, out))
+    if dry_run:
+        return
+    where = make_backend(
+        backend,
+        workers=workers,
+        ray_address=ray_address,
+        num_cpus=job_cpus,
+        num_gpus=job_gpus,
     )
     with watching() as watch:
         done = build_trees(
-            config, policy, out, workers=workers, progress=watch("trees")
+            config,
+            policy,
+            out,
+            base_url=base_url,
+            backend=where,
+            in_flight=in_flight,
+            engines=engines,
+            progress=watch("trees"),
         )
     _show({"trees": done})
 
 
 @app.command()
 def samples(
-    trees: Annotated[Path, typer.Option(help="Folder of stage trees.")],
+    trees: Annotated[
+        list[Path], typer.Option(help="Folder of stage trees; may be repeated.")
+    ],
     out: Out,
     seed: Seed = 0,
     settings: Settings = None,
@@ -166,10 +206,15 @@ def mini(
     seed: Seed = 0,
     minutes: Annotated[float, typer.Option(help="Size of the run.")] = 15.0,
     labeller: Annotated[str, typer.Option(help="rollouts or mcts.")] = "rollouts",
-    workers: Workers = 2,
+    workers: Workers = None,
+    backend: BackendName = "local",
+    ray_address: RayAddress = None,
+    job_cpus: JobCpus = None,
+    job_gpus: JobGpus = None,
     smoke: Annotated[bool, typer.Option(help="Next to nothing, as a test.")] = False,
 ) -> None:
     """Run all stages; those that finished before are skipped."""
+    from langchain_agentrm.training.backends import make_backend
     from langchain_agentrm.training.mini import MiniConfig, train_mini
 
     config = _make(
@@ -181,41 +226,19 @@ def mini(
         labeller=labeller,
         smoke=smoke,
     )
+    where = make_backend(
+        backend,
+        workers=workers,
+        ray_address=ray_address,
+        num_cpus=job_cpus,
+        num_gpus=job_gpus,
+    )
     with watching() as watch:
-        done = train_mini(config, out, workers=workers, watch=watch)
+        done = train_mini(config, out, backend=where, watch=watch)
     _show(done)
 
 
-def _make(kind: type[StageConfig], settings: list[str] | None, **given: Any) -> Any:
-    """Make a stage's config; `--set` wins over the options."""
-    for text in settings or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            msg = f"--set {text!r} has no '='."
-            raise ConfigurationError(msg, remedy="Write it as NAME=JSON.")
-        try:
-            given[name] = json.loads(value)
-        except ValueError:
-            # A bare word means itself, as in `--set split=dev`.
-            given[name] = value
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        msg = f"Setting {name}={first['input']!r}: {first['msg']}."
-        known = ", ".join(sorted(kind.model_fields))
-        raise ConfigurationError(msg, remedy=f"Settings are {known}.") from error
-
-
-def _show(manifests: dict[str, Any]) -> None:
-    table = Table("stage", "seconds", "counts")
-    for stage, manifest in manifests.items():
-        counts = {
-            name: value
-            for name, value in manifest["counts"].items()
-            if not isinstance(value, list)
-        }
-        text = ", ".join(f"{name} {value}" for name, value in counts.items())
-        table.add_row(stage, f"{manifest['seconds']:.0f}", text)
-    Console().print(table)
+_train_sft.add_to(app)
+_train_audit.add_to(app)
+_train_rewards.add_to(app)
+_train_hub.add_to(app)

@@ -92,7 +92,7 @@ def estimate(strata: Strata, *, seed: int = 0) -> Estimate | None:
 
 
 def resampled(
-    sums: Mapping[Hashable, Sequence[float]],
+    sums: Mapping[str, Sequence[float]],
     figure: Callable[[Any], Any],
     *,
     seed: int = 0,

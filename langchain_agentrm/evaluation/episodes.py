@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.messages import (
     AIMessage,
-    BaseMessage,
     HumanMessage,
-    SystemMessage,
 )
 
+from langchain_agentrm._conversation import opening_messages
 from langchain_agentrm.budgets import Budget
 from langchain_agentrm.environments.base import Environment, EnvironmentFactory
 from langchain_agentrm.search import (
@@ -35,7 +34,7 @@ from langchain_agentrm.search import (
 )
 from langchain_agentrm.search.merge import apply_grammar
 from langchain_agentrm.search.rounds import action_text
-from langchain_agentrm.trajectory import Trajectory
+from langchain_agentrm.trajectory import Trajectory, calls_of
 from langchain_agentrm.types import (
     Batch,
     Candidate,
@@ -46,9 +45,29 @@ from langchain_agentrm.types import (
     Usage,
 )
 
-__all__ = ["Branch", "beam", "greedy", "open_task", "rollouts", "score_all", "vote"]
+__all__ = [
+    "Branch",
+    "Tally",
+    "beam",
+    "greedy",
+    "open_task",
+    "rollouts",
+    "score_all",
+    "vote",
+]
 
 Effects = Generator[Propose | Evaluate, Any, Any]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What engines did for one search.
+
+    Attributes:
+        env_steps: Actions executed, those that a replay repeats included.
+    """
+
+    env_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +83,10 @@ class Branch:
         value: The reward model's score of the path up to its last action.
         votes: How many equal proposals its last action stands for.
         chance: The policy's log-probability of the last action, where it is known.
+        before: The environment that the last action was taken in; None at the root.
         path: The trajectory up to the last action; None at the root.
         key: Normal form of the last action.
+        tally: Counts what engines do; shared by all branches of a search.
     """
 
     state: OpenState
@@ -78,6 +99,20 @@ class Branch:
     path: Trajectory | None = None
     key: str = ""
     chance: float | None = None
+    before: Environment | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    def to_expand(self, *, admissible: bool) -> OpenState:
+        """What is expanded, with what its state admits if that is asked for."""
+        if not admissible:
+            return self.state
+        return self.state.listing(self.env.actions() or ())
+
+    def to_judge(self, *, admissible: bool) -> Trajectory | None:
+        """The trajectory up to the last action, likewise; None at the root."""
+        if self.path is None or self.before is None or not admissible:
+            return self.path
+        return replace(self.path, admissible=tuple(self.before.actions() or ()))
 
     @property
     def standing(self) -> Finished:
@@ -108,6 +143,8 @@ class Branch:
         ends the path where it has none.
         """
         env = self.env.fork()
+        replayed = 0 if env.spec.fork == "copy" else len(env.actions_taken)
+        self.tally.env_steps += 1 + replayed
         if candidate.action is None:
             answer = env.reject(candidate.message)
             if answer is None:
@@ -116,7 +153,7 @@ class Branch:
         else:
             answer = env.step(candidate.action)
             text = action_text(candidate)
-        path = self.state.then(text)
+        path = self.state.then(text, calls_of(candidate.message))
         value = candidate.score.value if candidate.score else None
         # As in the graphs: an answer without action inherits, an unscored one has none.
         inherited = self.state.value if candidate.action is None else None
@@ -143,6 +180,8 @@ class Branch:
             path,
             candidate.key or f"invalid:{text}",
             candidate.logprob,
+            self.env,
+            self.tally,
         )
 
 
@@ -150,15 +189,18 @@ def open_task(factory: EnvironmentFactory, task: TaskRef) -> Branch:
     """Reset a task and stand at its root."""
     env = factory.make()
     start = env.reset(task)
-    head: list[BaseMessage] = []
-    if start.instruction:
-        head.append(SystemMessage(start.instruction))
-    text = "\n".join(t for t in (start.goal, start.observation) if t)
     root = root_id(task["env"], task["type"], task["id"], str(task["seed"]))
     prefix = Trajectory(
-        turns=(), goal=start.goal, instruction=start.instruction, task=task, group=root
+        turns=(),
+        goal=start.goal,
+        instruction=start.instruction,
+        task=task,
+        group=root,
+        tools=start.tools,
     )
-    messages = [*head, HumanMessage(text)]
+    messages = opening_messages(
+        start.instruction, start.goal, start.observation, start.examples
+    )
     state = OpenState(root, messages, prefix, start.observation)
     return Branch(state, env, start.step_limit)
 
@@ -177,9 +219,11 @@ def greedy(root: Branch) -> Effects:
 
 
 def rollouts(root: Branch, *, n: int, temperature: float, seed: int) -> Effects:
-    """Sample N whole trajectories. Returns the final branches."""
+    """Sample N whole trajectories. Returns the final branches in the order drawn."""
     open_: list[Branch] = [root]
     ended: list[Branch] = []
+    # Those that end first are the short ones, so the order of ending is no sample.
+    drawn: dict[str, int] = {}
     while open_:
         by_id = {b.state.id: b for b in open_}
         requests = rollout_wave(
@@ -190,12 +234,13 @@ def rollouts(root: Branch, *, n: int, temperature: float, seed: int) -> Effects:
             include_greedy=False,
         )
         batch: Batch[list[Candidate]] = yield Propose(requests)
-        following = [
-            by_id[c.parent].then(c) for c in apart(requests, batch.items, root.env)
-        ]
+        chosen = apart(requests, batch.items, root.env)
+        following = [by_id[c.parent].then(c) for c in chosen]
+        for i, (branch, candidate) in enumerate(zip(following, chosen, strict=True)):
+            drawn[branch.state.id] = drawn.get(candidate.parent, i)
         ended += [b for b in following if b.over]
         open_ = [b for b in following if not b.over]
-    return ended
+    return sorted(ended, key=lambda b: drawn[b.state.id])
 
 
 def vote(root: Branch, *, n: int, temperature: float, seed: int) -> Effects:
@@ -228,8 +273,11 @@ def beam(
     resolution: float,
     comparable: Literal["global", "group", "depth"] = "global",
     budget: Budget | None = None,
+    admissible: bool = False,
 ) -> Effects:
     """Step-level beam search. Returns the winner and what the beam held at its end.
+
+    With `admissible` each trajectory tells what its last state admits.
 
     Raises:
         ConfigurationError: If the options of `settings.search` cannot work with the
@@ -244,9 +292,10 @@ def beam(
     began = time.monotonic()
     while not _stop(open_, ended, shelf, settings, spent, began, budget):
         by_id = {**parents, **{b.state.id: b for b in (*open_, *ended)}}
-        finished = [(b.standing, b.path) for b in ended if b.path]
+        judged = [(b.standing, b.to_judge(admissible=admissible)) for b in ended]
+        finished = [(standing, path) for standing, path in judged if path]
         selection = yield from select(
-            [b.state for b in open_],
+            [b.to_expand(admissible=admissible) for b in open_],
             finished,
             root.env,
             settings,
@@ -308,8 +357,9 @@ def _stop(
     return over is not None
 
 
-def score_all(branches: Sequence[Branch]) -> Effects:
+def score_all(branches: Sequence[Branch], *, admissible: bool = False) -> Effects:
     """Score final branches up to their last action. Returns their values."""
-    paths = [b.path for b in branches if b.path is not None]
+    judged = [b.to_judge(admissible=admissible) for b in branches]
+    paths = [path for path in judged if path is not None]
     batch: Batch[Score] = yield Evaluate(paths)
     return [s.value if s.value is not None else float("-inf") for s in batch.items]

@@ -1,26 +1,30 @@
-"""Evaluation over many tasks: chunks in worker processes, each kept when it is done."""
+"""Evaluation over many tasks: chunks on workers, each kept when it is done."""
 
 from __future__ import annotations
 
+import functools
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from langchain_agentrm._files import read_json, same_settings, write_json
+from langchain_agentrm._files import (
+    folder_digest,
+    read_json,
+    same_settings,
+    write_json,
+)
 from langchain_agentrm.environments import registry
 from langchain_agentrm.evaluation.methods import MethodSettings, Record, run_chunk
+from langchain_agentrm.training._policy import check_digest, settle
+from langchain_agentrm.training.backends import Backend, LocalBackend
 from langchain_agentrm.types import TaskRef
 
 __all__ = ["Plan", "evaluate"]
 
 CHUNK = 25
 """Tasks in lockstep: enough for full batches, few enough for a table that moves."""
-
-_models: dict[tuple[str | None, ...], Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def evaluate(
     plan: Plan,
     *,
     workers: int = 2,
+    backend: Backend | None = None,
     keep: Path | None = None,
     on_chunk: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
@@ -59,7 +64,9 @@ def evaluate(
 
     Args:
         plan: What to evaluate.
-        workers: Processes; 0 runs in this one.
+        workers: Processes; 0 or 1 runs in this one.
+        backend: Where the chunks are run, such as a Ray cluster; by default `workers`
+            processes here. The records do not depend on it, but for their seconds.
         keep: Folder that keeps each finished chunk, so that a run can go on.
         on_chunk: Told the records of each chunk when it is done.
 
@@ -80,29 +87,16 @@ def evaluate(
                 if on_chunk:
                     on_chunk(done[i])
     todo = [i for i in range(len(chunks)) if i not in done]
-    for i, records in _results(plan, {i: chunks[i] for i in todo}, workers):
+    setup = functools.partial(_setup, _absolute(plan), _digests(plan) if todo else {})
+    results = (backend or LocalBackend(workers)).run(setup, [chunks[i] for i in todo])
+    for at, records in results:
+        i = todo[at]
         if keep is not None:
             write_json(_path(keep, i), [asdict(r) for r in records])
         done[i] = records
         if on_chunk:
             on_chunk(records)
     return [r for i in range(len(chunks)) for r in done[i]]
-
-
-def _results(
-    plan: Plan, chunks: dict[int, list[TaskRef]], workers: int
-) -> Iterator[tuple[int, list[Record]]]:
-    if workers == 0:
-        for i, tasks in chunks.items():
-            yield i, _work(plan, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        max(1, min(workers, len(chunks))), mp_context=context, initializer=_prepare
-    ) as pool:
-        jobs = {pool.submit(_work, plan, tasks): i for i, tasks in chunks.items()}
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
 
 
 def _path(keep: Path, index: int) -> Path:
@@ -119,36 +113,56 @@ def _same_plan(plan: Plan, keep: Path) -> None:
         write_json(path, wanted)
 
 
-def _prepare() -> None:
-    """One thread a process: small models lose time to more, and cores are shared."""
-    import torch
-    from transformers.utils import logging
-
-    torch.set_num_threads(1)
-    logging.disable_progress_bar()
+def _folder(word: str) -> tuple[str, Path]:
+    """Split `KIND:FOLDER`, or a folder alone, into its beginning and the folder."""
+    kind, colon, rest = word.partition(":")
+    return (f"{kind}:", Path(rest)) if colon and rest else ("", Path(word))
 
 
-def _work(plan: Plan, tasks: list[TaskRef]) -> list[Record]:
-    proposer, reward_model = _load(plan)
-    return run_chunk(
-        registry.get(plan.env),
-        tasks,
-        proposer,
-        reward_model,
-        plan.methods,
-        plan.settings,
+def _absolute(plan: Plan) -> Plan:
+    """Name folders so that a worker that runs in another folder finds them."""
+
+    def moved(word: str) -> str:
+        kind, folder = _folder(word)
+        return f"{kind}{folder.resolve()}" if folder.is_dir() else word
+
+    return replace(
+        plan, policy=moved(plan.policy), reward_model=moved(plan.reward_model)
     )
 
 
-def _load(plan: Plan) -> tuple[Any, Any]:
-    """Models are loaded once a process."""
-    at = (plan.policy, plan.base_url, plan.reward_model, plan.reward_url)
-    if at not in _models:
-        from langchain_agentrm.chat_models.factory import chat_model
-        from langchain_agentrm.engine import as_proposer
-        from langchain_agentrm.reward_models.factory import reward_model
+def _digests(plan: Plan) -> dict[Path, str]:
+    """What the folders hold here, where the run is begun."""
+    folders = {_folder(word)[1].resolve() for word in (plan.policy, plan.reward_model)}
+    return {f: folder_digest(f) for f in folders if f.is_dir()}
 
-        policy = chat_model(plan.policy, base_url=plan.base_url)
-        scorer = reward_model(plan.reward_model, base_url=plan.reward_url)
-        _models[at] = (as_proposer(policy), scorer)
-    return _models[at]  # type: ignore[no-any-return]
+
+def _setup(
+    plan: Plan, digests: Mapping[Path, str]
+) -> Callable[[list[TaskRef]], list[Record]]:
+    for folder, digest in digests.items():
+        check_digest(folder, digest)
+    proposer, reward_model = _load(plan)
+
+    def work(tasks: list[TaskRef]) -> list[Record]:
+        return run_chunk(
+            registry.get(plan.env),
+            tasks,
+            proposer,
+            reward_model,
+            plan.methods,
+            plan.settings,
+        )
+
+    return work
+
+
+def _load(plan: Plan) -> tuple[Any, Any]:
+    from langchain_agentrm.chat_models.factory import chat_model
+    from langchain_agentrm.engine import as_proposer
+    from langchain_agentrm.reward_models.factory import reward_model
+
+    settle()
+    policy = chat_model(plan.policy, base_url=plan.base_url)
+    scorer = reward_model(plan.reward_model, base_url=plan.reward_url)
+    return as_proposer(policy), scorer

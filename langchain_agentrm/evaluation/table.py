@@ -56,14 +56,15 @@ def rows(runs: Runs, splits: Mapping[str, Iterable[str]]) -> list[Row]:
         splits: Task types of each split's name.
 
     Returns:
-        Rows in the order of the splits and of `METHODS`.
+        Rows in the order of the splits and of `METHODS`, other methods after them.
     """
     out: list[Row] = []
     seeds = sorted(runs)
     for split, names in splits.items():
         types = set(names)
         base = _cells(runs, "greedy", types)
-        for method in METHODS:
+        seen = {r.method for records in runs.values() for r in records}
+        for method in (*METHODS, *sorted(seen - {*METHODS})):
             cells = _cells(runs, method, types)
             if not cells:
                 continue

@@ -83,6 +83,7 @@ class Layout:
         shards: The files of the body's weights.
         tokenizer: Folder of the tokenizer.
         manifest: The content of agentrm.json; empty where absent.
+        value_range: Lowest and highest value of a distribution over values.
     """
 
     folder: Path
@@ -107,6 +108,7 @@ class Layout:
     shards: tuple[Path, ...]
     tokenizer: Path
     manifest: Mapping[str, Any] = field(repr=False)
+    value_range: tuple[float, float] | None = None
 
     @property
     def head_keys(self) -> dict[str, Path]:
@@ -137,7 +139,7 @@ class Layout:
     def native(self) -> bool:
         """Whether vLLM and transformers read this head as it is stored."""
         elsewhere = any(tensor.file.parent != self.body for tensor in self.head)
-        if self.adapter or elsewhere:
+        if self.adapter or elsewhere or self.kind is Kind.DISTRIBUTION:
             return False
         if self.kind in _QWEN:
             return self.architecture == _QWEN[self.kind]
@@ -200,6 +202,9 @@ class Layout:
             "of the whole text" if self.kind is Kind.ENCODER else "at the last token"
         )
         what = "the output" if self.outputs == 1 else "output 1 minus output 0"
+        if self.value_range is not None:
+            low, high = self.value_range
+            what = f"mean over {self.outputs} values from {low:g} to {high:g}"
         return f"{what} {where}"
 
 
@@ -242,6 +247,8 @@ def read_layout(
     stored = read_weights(body)
     added = adapter_tensors(adapter, config) if adapter else {}
     named = _tokenizer_folder(tokenizer, [folder, body])
+    manifest = _manifest([folder, body])
+    value_range = _value_range(manifest, folder)
     if head is not None:
         found: Found | None = head_from_file(head, config)
     else:
@@ -250,7 +257,16 @@ def read_layout(
         places = ([{**added, **_side(folder)}] if adapter else []) + [
             {**stored, **_side(body)}
         ]
-        heads = (find_head(t, config, folder=folder, encoder=both_ways) for t in places)
+        heads = (
+            find_head(
+                t,
+                config,
+                folder=folder,
+                encoder=both_ways,
+                distribution=value_range is not None,
+            )
+            for t in places
+        )
         found = next((h for h in heads if h), None)
     if found is None:
         raise headless(
@@ -269,7 +285,6 @@ def read_layout(
         raise CheckpointError(
             msg, remedy=f"Give the one that it was trained with: {TOKENIZER_OPTION}."
         )
-    manifest = _manifest([folder, body])
     mean, std = _normalisation(config, manifest, body)
     text, ids = _step(found, step_token, manifest, named)
     return Layout(
@@ -295,6 +310,7 @@ def read_layout(
         shards=tuple(sorted({t.file for t in stored.values()})),
         tokenizer=named,
         manifest=manifest,
+        value_range=value_range if found.kind is Kind.DISTRIBUTION else None,
     )
 
 
@@ -318,6 +334,25 @@ def _manifest(folders: list[Path]) -> dict[str, Any]:
         if (folder / _MANIFEST).is_file():
             return read_object(folder / _MANIFEST)
     return {}
+
+
+def _value_range(
+    manifest: Mapping[str, Any], folder: Path
+) -> tuple[float, float] | None:
+    said = manifest.get("distribution")
+    if said is None:
+        return None
+    try:
+        low, high = float(said["low"]), float(said["high"])
+    except (TypeError, KeyError, ValueError) as error:
+        msg = f"{_MANIFEST} in {str(folder)!r} gives a distribution {said!r}."
+        raise CheckpointError(
+            msg, remedy="Write its lowest and highest value as low and high."
+        ) from error
+    if not (isfinite(low) and isfinite(high) and low < high):
+        msg = f"{_MANIFEST} in {str(folder)!r} gives values from {low} to {high}."
+        raise CheckpointError(msg, remedy="Write low below high.")
+    return low, high
 
 
 def _normalisation(

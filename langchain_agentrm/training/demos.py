@@ -119,7 +119,7 @@ def read_demos(folder: Path) -> list[tuple[TaskRef, Demonstration]]:
     """Read what `collect_demos` wrote."""
     out = []
     for row in read_jsonl(folder / DEMOS_FILE):
-        start = Start(observation=row["observation"], goal=row["goal"])
+        start = Start(row["observation"], row["goal"], row.get("instruction", ""))
         steps = [(before, action) for before, action in row["steps"]]
         demo = Demonstration(start, steps, row["score"], row["success"])
         out.append((row["task"], demo))
@@ -129,6 +129,7 @@ def read_demos(folder: Path) -> list[tuple[TaskRef, Demonstration]]:
 def _row(task: TaskRef, demo: Demonstration) -> dict[str, object]:
     return {
         "task": task,
+        "instruction": demo.start.instruction,
         "goal": demo.start.goal,
         "observation": demo.start.observation,
         "steps": [list(step) for step in demo.steps],

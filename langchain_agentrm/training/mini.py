@@ -10,6 +10,7 @@ from pydantic import Field
 
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.training._config import Progress, StageConfig, silent
+from langchain_agentrm.training.backends import Backend
 from langchain_agentrm.training.bc import CloneConfig, clone_policy
 from langchain_agentrm.training.demos import DemosConfig, collect_demos
 from langchain_agentrm.training.export import export_mini
@@ -80,6 +81,7 @@ def train_mini(
     out: Path,
     *,
     workers: int = 2,
+    backend: Backend | None = None,
     factory: EnvironmentFactory | None = None,
     watch: Callable[[str], Progress] = lambda _: silent,
 ) -> dict[str, dict[str, Any]]:
@@ -89,6 +91,8 @@ def train_mini(
         config: Settings.
         out: Gets one folder a stage, and `export` with the small copies.
         workers: Processes that play episodes.
+        backend: Where the trees are built, such as a Ray cluster; by default `workers`
+            processes here.
         factory: The environment; by default the one registered as `config.env`.
         watch: Makes the progress report of the stage it is given the name of.
 
@@ -112,6 +116,7 @@ def train_mini(
         at["bc"],
         at["trees"],
         workers=workers,
+        backend=backend,
         factory=factory,
         progress=watch("trees"),
     )

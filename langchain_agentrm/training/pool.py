@@ -101,7 +101,10 @@ def build_pool(
                 )
                 for path in leaf_paths(nodes)
             ]
-            row = TaskSamples(tree.task, tree.start.goal, tree.start.observation, paths)
+            start = tree.start
+            row = TaskSamples(
+                tree.task, start.goal, start.observation, paths, start.instruction
+            )
             rows.append(row)
             tree.release()
         progress(len(rows), len(tasks))

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from langchain_agentrm._files import (
     file_digest,
     finished,
-    read_jsonl,
     write_jsonl,
     write_manifest,
 )
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import StageConfig, unit
+from langchain_agentrm.training._sample_rows import (
+    LabelledPath,
+    TaskSamples,
+    read_samples,
+    state_rows,
+)
+from langchain_agentrm.training._sample_rules import (
+    Label,
+    balanced,
+    capped,
+    check_apart,
+    labels_of,
+    pooled,
+    quota,
+    shared_texts,
+)
 from langchain_agentrm.training.store import StoredNode, StoredTree, TreeStore
 from langchain_agentrm.training.trees import STORE_FILE
+from langchain_agentrm.trajectory import SERIALIZER
 from langchain_agentrm.types import TaskRef
 
 __all__ = [
     "LabelledPath",
     "SamplesConfig",
     "TaskSamples",
+    "check_splits",
     "extract_samples",
     "leaf_paths",
     "read_samples",
+    "state_rows",
 ]
+
+
+_OPTIONS: dict[str, Any] = {
+    "held_out_types": [],
+    "max_labels": None,
+    "env_quota": None,
+    "balance": None,
+    "bins": 10,
+    "shared_texts": "count",
+}
 
 
 class SamplesConfig(StageConfig):
@@ -43,51 +71,36 @@ class SamplesConfig(StageConfig):
         default=1 / 12, gt=0, lt=1, description="Share of tasks kept for validation."
     )
     max_paths: int = Field(default=16, ge=1, description="Distinct paths of one task.")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledPath:
-    """One episode with the value of each of its prefixes.
-
-    Attributes:
-        steps: Action, and the observation after it.
-        labels: Value and visits of the prefix that ends with each action; None where an
-            earlier path of the task has the prefix, or it has too few visits.
-        score: The episode's score.
-        count: How many equal episodes it stands for.
-    """
-
-    steps: Sequence[tuple[str, str]]
-    labels: Sequence[tuple[float, int] | None]
-    score: float
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSamples:
-    """All labelled paths of one task."""
-
-    task: TaskRef
-    goal: str
-    observation: str
-    paths: Sequence[LabelledPath]
+    held_out_types: tuple[str, ...] = Field(
+        default=(), description="Task types that go to held_out.jsonl alone."
+    )
+    max_labels: int | None = Field(
+        default=None, ge=1, description="Most labels of one task."
+    )
+    env_quota: int | None = Field(
+        default=None, ge=1, description="Most training labels of one environment."
+    )
+    balance: float | None = Field(
+        default=None,
+        ge=1,
+        description="Most that a bin of values may hold, in median bins; train only.",
+    )
+    bins: int = Field(default=10, ge=2, description="Bins of `balance` over 0..1.")
+    shared_texts: Literal["count", "drop", "refuse"] = Field(
+        default="count",
+        description="What becomes of training labels whose text another side holds.",
+    )
 
     def plain(self) -> dict[str, Any]:
-        """Write as plain JSON."""
-        return {
-            "task": self.task,
-            "goal": self.goal,
-            "observation": self.observation,
-            "paths": [
-                {
-                    "steps": [list(step) for step in path.steps],
-                    "labels": [None if x is None else list(x) for x in path.labels],
-                    "score": path.score,
-                    "count": path.count,
-                }
-                for path in self.paths
-            ],
-        }
+        """Settings as plain JSON; a later option only where it is used.
+
+        So what was made before there was such an option still counts as made.
+        """
+        out = super().plain()
+        for name, unused in _OPTIONS.items():
+            if out[name] == unused:
+                del out[name]
+        return out
 
 
 def leaf_paths(nodes: Sequence[StoredNode]) -> Iterator[list[StoredNode]]:
@@ -127,79 +140,183 @@ def label_tree(tree: StoredTree, config: SamplesConfig) -> TaskSamples:
             value = round(node.w / node.n, 4)
             labels.append((value, node.n) if fresh and enough else None)
         steps = [(node.action, node.observation or "") for node in path]
-        paths.append(LabelledPath(steps, labels, path[-1].reward, path[-1].n))
-    return TaskSamples(tree.task, tree.goal, tree.observation, paths)
+        end = path[-1]
+        score = end.reward if end.done else round(end.w / end.n, 4)
+        paths.append(LabelledPath(steps, labels, score, end.n))
+    return TaskSamples(tree.task, tree.goal, tree.observation, paths, tree.instruction)
 
 
-def extract_samples(config: SamplesConfig, trees: Path, out: Path) -> dict[str, object]:
-    """Write `train.jsonl` and `val.jsonl`, split by task.
+def extract_samples(
+    config: SamplesConfig, trees: Path | Sequence[Path], out: Path
+) -> dict[str, object]:
+    """Write `train.jsonl` and `val.jsonl`, split by task, and `held_out.jsonl`.
+
+    A tree that is tainted gives nothing. Where a task, or a text of it, comes more than
+    once, its labels are pooled by visits. A label's value is W/N in the environment's
+    own scale. Source: AgentRM, section 3.2 (visit filter); the split is by task and not
+    by state, because siblings on both sides would give the answer away.
 
     Args:
         config: Settings.
-        trees: Folder of stage `trees`.
+        trees: Folder of stage `trees`, or several that are pooled.
         out: Output folder.
 
     Returns:
         The manifest.
 
     Raises:
-        ConfigurationError: If the trees give no label at all.
+        ConfigurationError: If the trees give no label at all, or two sides share a task
+            or, with `shared_texts="refuse"`, a text.
     """
-    source = file_digest(trees / "manifest.json")
+    folders = [trees] if isinstance(trees, Path) else list(trees)
+    digests = [file_digest(folder / "manifest.json") for folder in folders]
+    source = "+".join(digests)
     settings = {**config.plain(), "trees": source}
     done = finished(out, settings)
     if done is not None:
         return done
     began = time.monotonic()
-    rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
     counts: dict[str, Any] = {"labels": 0, "paths": 0, "mean": 0.0}
-    with TreeStore(trees / STORE_FILE) as store:
-        for tree in store.trees():
-            samples = label_tree(tree, config)
-            if not samples.paths:
-                continue
-            # By the task's id, so that the same task lies on one side in every run.
-            side = "val" if unit("val", tree.task["id"]) < config.val_share else "train"
-            rows[side].append(samples.plain())
+    tasks = _gather(config, folders, counts)
+    sides: dict[str, list[TaskSamples]] = {"train": [], "val": []}
+    if config.held_out_types:
+        sides["held_out"] = []
+    for samples in tasks:
+        sides[_side(config, samples.task)].append(samples)
+    chosen = _choose(config, sides, counts)
+    rows = {
+        side: [_keep(samples, chosen[side]) for samples in some]
+        for side, some in sides.items()
+    }
+    for some in rows.values():
+        for samples in (x for x in some if x is not None):
             counts["paths"] += len(samples.paths)
-            for path in samples.paths:
-                given = [label[0] for label in path.labels if label]
-                counts["labels"] += len(given)
-                counts["mean"] += sum(given)
-    if not counts["labels"] or not all(rows.values()):
+            given = [x[0] for path in samples.paths for x in path.labels if x]
+            counts["labels"] += len(given)
+            counts["mean"] += sum(given)
+    lines = {
+        side: [samples.plain() for samples in some if samples is not None]
+        for side, some in rows.items()
+    }
+    if not counts["labels"] or not all(lines.values()):
+        held = "".join(
+            f" and {len(lines[side])} held-out" for side in lines if side == "held_out"
+        )
         msg = (
-            f"The trees give {counts['labels']} labels over {len(rows['train'])} "
-            f"training and {len(rows['val'])} validation tasks."
+            f"The trees give {counts['labels']} labels over {len(lines['train'])} "
+            f"training and {len(lines['val'])} validation{held} tasks."
         )
         raise ConfigurationError(
             msg, remedy="Build more trees, or lower min_visits or val_share."
         )
-    for side, lines in rows.items():
-        counts[f"{side}_tasks"] = write_jsonl(out / f"{side}.jsonl", lines)
+    for side, written in lines.items():
+        counts[f"{side}_tasks"] = write_jsonl(out / f"{side}.jsonl", written)
     counts["mean"] = round(counts["mean"] / counts["labels"], 4)
     return write_manifest(
         out,
         stage="samples",
         config=settings,
-        inputs={"trees": source},
+        inputs={"trees": source, "serializer": SERIALIZER},
         counts=counts,
         seconds=time.monotonic() - began,
-        outputs=["train.jsonl", "val.jsonl"],
+        outputs=[f"{side}.jsonl" for side in lines],
     )
 
 
-def read_samples(path: Path) -> list[TaskSamples]:
-    """Read tasks with labelled paths, as `extract_samples` and `build_pool` write."""
-    out = []
-    for row in read_jsonl(path):
-        paths = [
-            LabelledPath(
-                [(action, after) for action, after in p["steps"]],
-                [None if x is None else (x[0], x[1]) for x in p["labels"]],
-                p["score"],
-                p["count"],
-            )
-            for p in row["paths"]
-        ]
-        out.append(TaskSamples(row["task"], row["goal"], row["observation"], paths))
+def _gather(
+    config: SamplesConfig, folders: Sequence[Path], counts: dict[str, Any]
+) -> list[TaskSamples]:
+    """Read all trees; those of one task become one."""
+    tasks: dict[tuple[str, str], TaskSamples] = {}
+    for folder in folders:
+        with TreeStore(folder / STORE_FILE) as store:
+            for tree in store.trees():
+                if tree.status == "tainted":
+                    counts["tainted"] = counts.get("tainted", 0) + 1
+                    continue
+                samples = label_tree(tree, config)
+                if not samples.paths:
+                    continue
+                name = tree.task["env"], tree.task["id"]
+                known = tasks.get(name)
+                if known is not None:
+                    samples = _joined(known, samples)
+                tasks[name] = samples
+    return list(tasks.values())
+
+
+def _joined(one: TaskSamples, other: TaskSamples) -> TaskSamples:
+    if (one.goal, one.observation) != (other.goal, other.observation):
+        msg = f"Task {one.task['id']!r} starts differently in two of the tree stores."
+        raise ConfigurationError(
+            msg, remedy="Its environment changed between them: use one of the two."
+        )
+    return replace(one, paths=[*one.paths, *other.paths])
+
+
+def _side(config: SamplesConfig, task: TaskRef) -> str:
+    if task["type"] in config.held_out_types:
+        return "held_out"
+    # By the task's id, so that the same task lies on one side in every run.
+    return "val" if unit("val", task["id"]) < config.val_share else "train"
+
+
+def _choose(
+    config: SamplesConfig,
+    sides: Mapping[str, Sequence[TaskSamples]],
+    counts: dict[str, Any],
+) -> dict[str, dict[tuple[str, str], list[Label]]]:
+    """Apply the rules; give what is kept by side and task."""
+    labels = {
+        side: [x for samples in some for x in pooled(labels_of(samples))]
+        for side, some in sides.items()
+    }
+    for side, shared in shared_texts(labels).items():
+        if shared:
+            counts[f"shared_with_{side}"] = len(shared)
+        if config.shared_texts == "drop":
+            known = set(shared)
+            labels["train"] = [x for x in labels["train"] if x not in known]
+    check_apart(labels, texts=config.shared_texts == "refuse")
+    if config.max_labels is not None:
+        labels = {k: capped(some, config.max_labels) for k, some in labels.items()}
+    if config.env_quota is not None:
+        labels["train"] = quota(labels["train"], config.env_quota, config.seed)
+    if config.balance is not None:
+        labels["train"] = balanced(
+            labels["train"], config.balance, config.bins, config.seed
+        )
+    out: dict[str, dict[tuple[str, str], list[Label]]] = {}
+    for side, some in labels.items():
+        table = out[side] = {}
+        for label in some:
+            table.setdefault((label.env, label.task), []).append(label)
     return out
+
+
+def _keep(
+    samples: TaskSamples, chosen: Mapping[tuple[str, str], Sequence[Label]]
+) -> TaskSamples | None:
+    """Leave only the labels that were chosen; None if the rules took the last one."""
+    kept = chosen.get((samples.task["env"], samples.task["id"]), ())
+    had = any(label for path in samples.paths for label in path.labels)
+    if had and not kept:
+        return None
+    values = {(x.path, x.step): (x.value, x.n) for x in kept}
+    paths = [
+        replace(path, labels=[values.get((number, i)) for i in range(len(path.labels))])
+        for number, path in enumerate(samples.paths)
+    ]
+    return replace(samples, paths=paths)
+
+
+def check_splits(sides: Mapping[str, Sequence[TaskSamples]]) -> None:
+    """Refuse sides that share a task or a text, as read from files of any origin.
+
+    Args:
+        sides: Samples by side, such as `train`, `val` and `held_out`.
+
+    Raises:
+        ConfigurationError: If they share one; names examples.
+    """
+    check_apart({k: [x for s in v for x in labels_of(s)] for k, v in sides.items()})

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from langchain_agentrm._files import same_settings
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.training.episodes import Tree
-from langchain_agentrm.types import TaskRef
+from langchain_agentrm.training._parts import writing
+from langchain_agentrm.training._tree_rows import (
+    ChunkResult,
+    PackedTree,
+    StoredNode,
+    StoredTree,
+)
 
-__all__ = ["ChunkResult", "StoredNode", "StoredTree", "TreeStore"]
+__all__ = ["ChunkResult", "PackedTree", "StoredNode", "StoredTree", "TreeStore"]
+
+_VERSION = 2
 
 _SCHEMA = """
 create table if not exists meta(name text primary key, value text not null);
@@ -24,100 +30,40 @@ create table if not exists chunks(
   output_tokens int, lost int, cpu_seconds real);
 create table if not exists trees(
   tree_id integer primary key, chunk int, task_id text unique, task text, start text,
-  config text, status text, env_steps int, n int, w real);
+  config text, status text, env_steps int, n int, w real,
+  ended text not null default '', counters text not null default '{}');
 create table if not exists nodes(
   tree_id int, node_id int, parent int, action text, observation text, reward real,
-  done int, depth int, n int, w real, invalid int, primary key(tree_id, node_id)
+  done int, depth int, n int, w real, invalid int, v0 real, votes int default 0,
+  run text, said text, primary key(tree_id, node_id)
 ) without rowid;
 """
-
-
-class StoredNode(NamedTuple):
-    """A node as it is stored; the fields are the table's columns.
-
-    Attributes:
-        node_id: Number within the tree; 0 is the root.
-        parent: Number of the node above; None at the root.
-        action: The policy's answer.
-        observation: What the environment answered; None where it was never run.
-        reward: The episode's score so far.
-        done: Whether the episode ended.
-        depth: Actions from the root.
-        n: Simulations through it.
-        w: Sum of their returns.
-        invalid: Whether the answer held no action.
-    """
-
-    node_id: int
-    parent: int | None
-    action: str
-    observation: str | None
-    reward: float
-    done: bool
-    depth: int
-    n: int
-    w: float
-    invalid: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTree:
-    """A tree as it is stored.
-
-    Attributes:
-        task: The task.
-        goal: Its goal.
-        observation: What it showed first.
-        nodes: The nodes by number.
-    """
-
-    task: TaskRef
-    goal: str
-    observation: str
-    nodes: tuple[StoredNode, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What a worker hands back for one chunk of tasks, ready to be stored."""
-
-    chunk: int
-    trees: Sequence[tuple[TaskRef, Mapping[str, str], int, Sequence[StoredNode]]]
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    lost: int = 0
-    cpu_seconds: float = 0.0
-
-    @staticmethod
-    def pack(
-        tree: Tree,
-    ) -> tuple[TaskRef, Mapping[str, str], int, Sequence[StoredNode]]:
-        """Reduce a finished tree to what is stored of it."""
-        start = {"goal": tree.start.goal, "observation": tree.start.observation}
-        nodes = [
-            StoredNode(
-                node.id,
-                None if node.parent is None else node.parent.id,
-                node.text,
-                node.observation,
-                node.score,
-                node.over,
-                node.depth,
-                node.n,
-                node.w,
-                node.invalid,
-            )
-            for node in tree.nodes
-        ]
-        return tree.task, start, tree.env_steps, nodes
+# What a store of version 1 lacks; its readers fill in the rest from the action's text.
+_WORK = (
+    "create table if not exists work("
+    "tree_id integer primary key, replayed int, forks int)"
+)
+_ADDED = (
+    _WORK,
+    "alter table trees add column ended text not null default ''",
+    "alter table trees add column counters text not null default '{}'",
+    "alter table nodes add column v0 real",
+    "alter table nodes add column votes int default 0",
+    "alter table nodes add column run text",
+    "alter table nodes add column said text",
+)
+_NODE_COLUMNS = (
+    "node_id, parent, action, observation, reward, done, depth, n, w, invalid, v0,"
+    " votes, run, said"
+)
 
 
 class TreeStore:
     """The trees of one run, in one SQLite file with a write-ahead log.
 
     Killed at any moment, the file holds exactly the chunks that were finished. Chunks
-    are computed from the run's seed alone, so that missing ones come out the same.
+    are computed from the run's seed alone, so that missing ones come out the same. A
+    store of an earlier version gets the columns that it lacks when it is opened.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any] | None = None) -> None:
@@ -128,22 +74,29 @@ class TreeStore:
             config: Settings of the run; None opens an existing file to read.
 
         Raises:
-            CheckpointError: If there is no such file to read.
+            CheckpointError: If there is no such file to read, it was written by a later
+                version, or it cannot be written.
             ConfigurationError: If the file was begun with other settings.
         """
         if config is None and not path.exists():
             msg = f"There is no tree store {path}."
             raise CheckpointError(msg, remedy="Run stage `trees` first.")
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=normal")
-        self._db.executescript(_SCHEMA)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=normal")
+            try:
+                self._upgrade()
+            except BaseException:
+                self.close()
+                raise
         row = self._db.execute("select value from meta where name='config'").fetchone()
         if row is None:
             text = json.dumps(config or {}, sort_keys=True)
-            self._db.execute("insert into meta values('config', ?)", (text,))
+            with writing(path):
+                self._db.execute("insert into meta values('config', ?)", (text,))
             self.config: dict[str, Any] = dict(config or {})
         else:
             self.config = json.loads(row[0])
@@ -153,6 +106,25 @@ class TreeStore:
                 except BaseException:
                     self.close()
                     raise
+
+    def _upgrade(self) -> None:
+        """Make the tables, or add what a store of an earlier version lacks."""
+        query = "select count(*) from sqlite_master where name='trees'"
+        known = bool(self._db.execute(query).fetchone()[0])
+        (version,) = self._db.execute("pragma user_version").fetchone()
+        if version > _VERSION:
+            msg = f"{self.path} is a tree store of version {version}, later than ours."
+            raise CheckpointError(msg, remedy="Use the version that wrote it.")
+        if known and version < _VERSION:
+            self._db.execute("begin immediate")
+            for change in _ADDED:
+                self._db.execute(change)
+            self._db.execute(f"pragma user_version={_VERSION}")
+            self._db.execute("commit")
+        elif not known:
+            version = f"pragma user_version={_VERSION};"
+            script = f"begin immediate;{_SCHEMA}{_WORK};{version}commit;"
+            self._db.executescript(script)
 
     def __enter__(self) -> Self:
         """Return the open store."""
@@ -181,7 +153,14 @@ class TreeStore:
         Args:
             result: The chunk.
             chunk_size: Tasks a full chunk has, from which tree numbers follow.
+
+        Raises:
+            CheckpointError: If the file cannot be written, as when the disk is full.
         """
+        with writing(self.path):
+            self._add(result, chunk_size)
+
+    def _add(self, result: ChunkResult, chunk_size: int) -> None:
         settings = json.dumps(self.config, sort_keys=True)
         self._db.execute("begin immediate")
         try:
@@ -204,36 +183,39 @@ class TreeStore:
                     self._add_tree(number, result.chunk, settings, tree)
             self._db.execute("commit")
         except BaseException:
-            self._db.execute("rollback")
+            # A full disk makes SQLite roll back by itself.
+            if self._db.in_transaction:
+                self._db.execute("rollback")
             raise
 
     def _add_tree(
-        self,
-        number: int,
-        chunk: int,
-        settings: str,
-        packed: tuple[TaskRef, Mapping[str, str], int, Sequence[StoredNode]],
+        self, number: int, chunk: int, settings: str, packed: PackedTree
     ) -> None:
-        task, start, steps, nodes = packed
+        root = packed.nodes[0]
         self._db.execute(
-            "insert into trees values(?,?,?,?,?,?,?,?,?,?)",
+            "insert into trees values(?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 number,
                 chunk,
-                task["id"],
-                json.dumps(task),
-                json.dumps(start),
+                packed.task["id"],
+                json.dumps(packed.task),
+                json.dumps(packed.start),
                 settings,
-                "finished",
-                steps,
-                nodes[0].n,
-                nodes[0].w,
+                packed.status,
+                packed.env_steps,
+                root.n,
+                root.w,
+                packed.ended,
+                json.dumps(dict(packed.counters), sort_keys=True),
             ),
         )
         self._db.executemany(
-            "insert into nodes values(?,?,?,?,?,?,?,?,?,?,?)",
-            [(number, *node) for node in nodes],
+            "insert into nodes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            [(number, *node) for node in packed.nodes],
         )
+        if packed.work:
+            done = packed.work.get("replayed", 0), packed.work.get("forks", 0)
+            self._db.execute("insert into work values(?,?,?)", (number, *done))
 
     def trees(self) -> Iterator[StoredTree]:
         """Read all trees in task order.
@@ -241,24 +223,34 @@ class TreeStore:
         Yields:
             One tree at a time, so that a large store needs little memory.
         """
-        query = "select tree_id, task, start from trees order by tree_id"
-        for number, task, start in self._db.execute(query).fetchall():
+        query = "select tree_id, task, start, status from trees order by tree_id"
+        for number, task, start, status in self._db.execute(query).fetchall():
             rows = self._db.execute(
-                "select node_id, parent, action, observation, reward, done, depth,"
-                " n, w, invalid from nodes where tree_id=? order by node_id",
+                f"select {_NODE_COLUMNS} from nodes where tree_id=? order by node_id",  # noqa: S608 - names of columns
                 (number,),
             )
             nodes = tuple(
-                StoredNode._make((*r[:5], bool(r[5]), *r[6:9], bool(r[9])))
+                StoredNode._make((*r[:5], bool(r[5]), *r[6:9], bool(r[9]), *r[10:]))
                 for r in rows
             )
             first = json.loads(start)
             yield StoredTree(
-                json.loads(task), first["goal"], first["observation"], nodes
+                json.loads(task),
+                first["goal"],
+                first["observation"],
+                nodes,
+                number,
+                status,
+                first.get("instruction", ""),
             )
 
     def totals(self) -> dict[str, float]:
-        """Counts over the whole store: trees, nodes, steps, requests, tokens."""
+        """Counts over the whole store.
+
+        Returns:
+            Trees, nodes, steps, requests, tokens, trees that are `tainted`, and the
+            sums of the trees' own counters.
+        """
         names = (
             "env_steps",
             "requests",
@@ -277,4 +269,17 @@ class TreeStore:
         out["nodes"] = self._db.execute("select count(*) from nodes").fetchone()[0]
         query = "select coalesce(sum(n), 0) from nodes where invalid"
         out["invalid"] = self._db.execute(query).fetchone()[0]
+        query = "select counters, status from trees"
+        tainted = 0
+        for counters, status in self._db.execute(query):
+            tainted += status == "tainted"
+            for name, value in json.loads(counters).items():
+                label = f"tree_{name}"
+                out[label] = out.get(label, 0) + value
+        if tainted:
+            out["tainted"] = tainted
+        query = "select count(*), sum(replayed), sum(forks) from work"
+        trees, replayed, forks = self._db.execute(query).fetchone()
+        if trees:
+            out["replayed"], out["forks"] = replayed, forks
         return out

@@ -81,6 +81,28 @@ def test_a_killed_build_resumes_to_the_same_trees(tmp_path, undisturbed, part):
         assert resumed["counts"][name] == manifest["counts"][name], name
 
 
+@pytest.mark.parametrize("part", [0.15, 0.5, 0.9])
+def test_a_killed_search_loses_one_iteration_of_each_tree_at_most(
+    tmp_path, searched, part
+):
+    build = Build(tmp_path, "agentrm")
+    calls = len(searched.asked())
+    at = max(1, int(part * calls))
+    perish(build.go(at=at))
+    finish(build.go())
+    assert build.content() == searched.content()
+    # An iteration is an expansion and at most as many steps as an episode has.
+    assert len(build.asked()) <= calls + 1 + 5
+    assert not (tmp_path / "parts").exists()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    build = Build(tmp_path_factory.mktemp("agentrm"), "agentrm")
+    finish(build.go())
+    return build
+
+
 def test_workers_end_with_a_killed_parent_and_the_build_goes_on(tmp_path):
     alone = Build(tmp_path / "alone", "rollouts")
     finish(alone.go())
@@ -90,7 +112,7 @@ def test_workers_end_with_a_killed_parent_and_the_build_goes_on(tmp_path):
     _out, err = parent.communicate(timeout=PATIENCE)
     assert parent.returncode == 1
     assert "EnvironmentFailedError" in err
-    assert "Run the stage again" in err
+    assert "again: it goes on" in err
     workers = {line["pid"] for line in build.asked()}
     assert parent.pid not in workers
     _gone(workers)

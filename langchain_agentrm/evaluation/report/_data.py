@@ -25,6 +25,10 @@ from langchain_agentrm.evaluation.suite_config import (
 __all__ = ["ASIDE", "Row", "Runs", "load_runs"]
 
 Row = Mapping[str, Any]
+_ORDER = (
+    *("greedy", "random", "vote", "likelihood", "finished-first", "random-beam"),
+    *("best", "best-greedy", "beam", "oracle"),
+)
 _NEEDED = ("method", "policy", "rm", "env", "task_id", "type", "group", "seed", "score")
 
 
@@ -55,9 +59,7 @@ class Runs:
         """Methods by name: unguided ones first, then by what they cost."""
         names = {row["method"] for row in self.episodes}
         parsed = [parse_method(name) for name in names]
-        kinds = ("greedy", "random", "vote", "likelihood", "finished-first")
-        kinds += ("random-beam", "best", "best-greedy", "beam", "oracle")
-        parsed.sort(key=lambda m: (kinds.index(m.kind), m.n, m.w1 * m.w2, m.name))
+        parsed.sort(key=lambda m: (_ORDER.index(m.kind), m.n, m.w1 * m.w2, m.name))
         return {m.name: m for m in parsed}
 
     @cached_property
@@ -98,7 +100,7 @@ def mean_of(rows: Iterable[Row], stratum: str = "") -> Estimate | None:
 def difference(
     left: Iterable[Row], right: Iterable[Row], stratum: str = ""
 ) -> Estimate | None:
-    """Mean difference of scores on the tasks and seeds that both have.
+    """Mean difference of scores on the tasks, seeds and policies that both have.
 
     Several reward models under one method on the left each meet the same right row.
 
@@ -107,13 +109,14 @@ def difference(
     """
     other: dict[tuple[Any, ...], list[float]] = {}
     for row in right:
-        other.setdefault((*task_of(row), row["seed"]), []).append(row["score"])
+        at = (*task_of(row), row["seed"], row["policy"])
+        other.setdefault(at, []).append(row["score"])
     strata: dict[Any, dict[Any, list[float]]] = {}
     for row in left:
-        found = other.get((*task_of(row), row["seed"]))
+        found = other.get((*task_of(row), row["seed"], row["policy"]))
         if found:
-            at = row[stratum] if stratum else ""
-            here = strata.setdefault(at, {}).setdefault(task_of(row), [])
+            name = row[stratum] if stratum else ""
+            here = strata.setdefault(name, {}).setdefault(task_of(row), [])
             here.append(row["score"] - sum(found) / len(found))
     return estimate(strata)
 

@@ -12,7 +12,7 @@ from langchain_agentrm.evaluation.report._data import (
     difference,
     mean_of,
 )
-from langchain_agentrm.evaluation.report._model import Percent, Section, Table
+from langchain_agentrm.evaluation.report._model import Cell, Percent, Section, Table
 
 __all__ = ["Scope", "main_section", "scopes", "strongest_control"]
 
@@ -78,13 +78,22 @@ def main_section(runs: Runs) -> Section:
     tables = [_table(runs, scope) for scope in every]
     tables += [_by_type(runs, scope) for scope in every if scope.whole]
     text = (
-        "Score in % of the best possible, with 95 % intervals by bootstrap over tasks. "
-        "Micro: every episode weighs the same. Macro: every environment weighs the "
-        "same, or every task type where a table is about one environment. Differences "
-        "are paired by task and seed. The strongest control is the best method without "
-        "a reward model in that table, chosen after the fact and so in its favour. "
-        "Tokens, environment steps and seconds are means an episode, of the method "
-        "alone. A failed episode scores 0.",
+        (
+            "Score in % of the best possible, with 95 % intervals by bootstrap over "
+            "tasks. Micro: every episode weighs the same. Macro: every environment "
+            "weighs the same, or every task type where a table is about one "
+            "environment. Differences are paired by task and seed. The strongest "
+            "control is the best method without a reward model in that table, chosen "
+            "after the fact and so in its favour. A failed episode scores 0. "
+            "An interval without width says that all tasks scored alike, not that the "
+            "figure is certain."
+        ),
+        (
+            "Tokens, environment steps and seconds are means an episode. For methods "
+            "that choose among samples they are the method's share of one pool, in "
+            "which equal beginnings are read once: alone it would read a little more, "
+            "its reward model up to about twice as much."
+        ),
     )
     return Section("main", "Main table", text, tables)
 
@@ -97,7 +106,7 @@ def _table(runs: Runs, scope: Scope) -> Table:
     greedy = by_method.get(("greedy", "-"), [])
     rival = [r for r in scope.rows if r["method"] == control]
     order = list(runs.methods)
-    cells = []
+    cells: list[list[Cell | Percent]] = []
     strong = set()
     for method, rm in sorted(by_method, key=lambda k: (order.index(k[0]), k[1])):
         some = by_method[method, rm]
@@ -124,14 +133,14 @@ def _table(runs: Runs, scope: Scope) -> Table:
                 _cost(some, "rm_tokens"),
                 _cost(some, "env_steps"),
                 _cost(some, "wall_s"),
-                sum(bool(r.get("failure")) for r in some),
             ]
         )
+    failed = sum(bool(r.get("failure")) for r in scope.rows)
     return Table(
         f"{scope.title} (policy {scope.policy})",
         [
             "method",
-            "reward model",
+            "RM",
             "n",
             "score %, micro",
             "score %, macro",
@@ -141,10 +150,9 @@ def _table(runs: Runs, scope: Scope) -> Table:
             "RM tokens",
             "env steps",
             "s",
-            "failed",
         ],
         cells,
-        note=_tasks(scope.rows),
+        note=f"{_tasks(scope.rows)} Episodes that failed: {failed}.",
         strong=frozenset(strong),
     )
 
@@ -160,8 +168,8 @@ def _tasks(rows: Sequence[Row]) -> str:
     types = sorted({r["type"] for r in rows})
     named = f": {', '.join(types)}" if len(types) <= 12 else ""  # noqa: PLR2004
     return (
-        f"{len(tasks)} tasks of {len(types)} types{named}; seeds "
-        f"{', '.join(map(str, seeds))}."
+        f"{len(tasks)} tasks of {len(types)} task type{'s' * (len(types) > 1)}{named}; "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
     )
 
 
@@ -170,10 +178,10 @@ def _by_type(runs: Runs, scope: Scope) -> Table:
     field = scope.stratum
     names = [m for m in runs.methods if any(r["method"] == m for r in scope.rows)]
     values = list(dict.fromkeys(r[field] for r in scope.rows))
-    cells = []
+    cells: list[list[Cell | Percent]] = []
     for value in values:
         some = [r for r in scope.rows if r[field] == value]
-        row: list[str | int | float | None] = [value]
+        row: list[Cell | Percent] = [value]
         row.append(len({(r["env"], r["task_id"], r["seed"]) for r in some}))
         for name in names:
             found = [r["score"] for r in some if r["method"] == name]

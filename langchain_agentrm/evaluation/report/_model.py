@@ -83,17 +83,18 @@ class Section:
 def show(cell: Cell | Percent) -> str:
     """Write a cell as text."""
     if cell is None:
-        return "–"
+        return "-"
     if isinstance(cell, Percent):
         if cell.of is None:
-            return "–"
+            return "-"
         e, sign = cell.of, "+" if cell.signed else ""
         value, low, high = (f"{100 * x:{sign}.1f}" for x in (e.value, e.low, e.high))
         return f"{value} [{low}, {high}]"
     if isinstance(cell, Estimate):
         return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     if isinstance(cell, float):
-        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.2f}"  # noqa: PLR2004
+        whole = cell == 0 or abs(cell) >= 10  # noqa: PLR2004 - three digits will do
+        return f"{cell:,.0f}" if whole else f"{cell:.2f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     QWEN_RM = "Qwen2.5-Math-RM"
     QWEN_PRM = "Qwen2.5-Math-PRM"
     TOKEN_PRM = "token-classification PRM"  # noqa: S105 - no password
+    DISTRIBUTION = "distribution over values"
     ENCODER = "encoder"
     GIVEN = "head file"
 
@@ -102,6 +103,7 @@ def find_head(
     *,
     folder: Path,
     encoder: bool = False,
+    distribution: bool = False,
 ) -> Found | None:
     """Look for a reward head.
 
@@ -110,6 +112,7 @@ def find_head(
         config: The content of config.json.
         folder: The checkpoint folder, for messages.
         encoder: Whether the body reads in both directions.
+        distribution: Whether the outputs are said to be a distribution over values.
 
     Returns:
         The head, or None where there is none.
@@ -130,6 +133,8 @@ def find_head(
         return _mlp(tensors, folder)
     if encoder:
         return _encoder(tensors, architecture, folder)
+    if distribution and (spread := tensors.get("score.weight")) is not None:
+        return Found(Kind.DISTRIBUTION, (spread,), _rows(spread))
     prefix = config.get("value_head_prefix")
     for name in ([str(prefix)] if prefix else []) + list(_LINEAR):
         if f"{name}.weight" in tensors:

@@ -33,6 +33,7 @@ class Head(nn.Module):
         mean: Taken off a single output.
         std: What it is divided by after that.
         read: Where values are read.
+        values_of: Lowest and highest value that the outputs are a distribution over.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Head(nn.Module):
         mean: float = 0.0,
         std: float = 1.0,
         read: Read = "last",
+        values_of: tuple[float, float] | None = None,
     ) -> None:
         """Take the layers as they are."""
         super().__init__()
@@ -49,6 +51,7 @@ class Head(nn.Module):
         self.mean = mean
         self.std = std
         self.read: Read = read
+        self.values_of = values_of
 
     @classmethod
     def of(cls, layout: Layout) -> Self:
@@ -62,7 +65,11 @@ class Head(nn.Module):
         """
         parts = [] if layout.kind is Kind.ENCODER else read_tensors(layout.head)
         return cls(
-            _linear_layers(parts), mean=layout.mean, std=layout.std, read=layout.read
+            _linear_layers(parts),
+            mean=layout.mean,
+            std=layout.std,
+            read=layout.read,
+            values_of=layout.value_range,
         ).eval()
 
     def outputs(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -87,8 +94,13 @@ class Head(nn.Module):
 
         Returns:
             [...]: the normalised output; of two classes of whole texts, logit 1 less
-            logit 0; of a step's two classes, the probability of class 1.
+            logit 0; of a step's two classes, the probability of class 1; of a
+            distribution over values, its mean.
         """
+        if self.values_of is not None:
+            low, high = self.values_of
+            places = torch.linspace(low, high, outputs.shape[-1], device=outputs.device)
+            return outputs.softmax(-1) @ places
         if self.read == "steps":
             return outputs.softmax(-1)[..., 1]
         if outputs.shape[-1] == 1:

@@ -1,0 +1,106 @@
+"""A trainer's folder: begun, gone on with, and reduced to the model at its end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_agentrm._files import MANIFEST, read_json, same_settings, write_json
+from langchain_agentrm.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+__all__ = ["CHECKPOINTS", "begin", "clean", "last_checkpoint", "save_best"]
+
+CHECKPOINTS = "checkpoints"
+"""Subfolder that the trainer writes its checkpoints to."""
+
+_SETTINGS = "settings.json"
+_STATE = "trainer_state.json"
+
+
+def begin(out: Path, settings: Mapping[str, Any]) -> None:
+    """Begin a stage, or refuse to go on with one of other settings.
+
+    Args:
+        out: Its folder.
+        settings: What it is asked to do.
+
+    Raises:
+        ConfigurationError: If it was begun with other settings.
+    """
+    path = out / _SETTINGS
+    if path.exists():
+        same_settings(read_json(path), settings, where=out.name)
+    else:
+        write_json(path, dict(settings))
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """Find the last checkpoint that was written to its end.
+
+    The trainer writes its state last, so that a folder without it, or with a
+    part of it, was cut off.
+
+    Args:
+        out: The stage's folder.
+
+    Returns:
+        The checkpoint's folder; None to begin anew.
+    """
+    found = []
+    for path in (out / CHECKPOINTS).glob("checkpoint-*"):
+        try:
+            read_json(path / _STATE)
+        except CheckpointError:
+            # Each process of several does this at once.
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            found.append(path)
+    if not found:
+        return None
+    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2])))
+
+
+def save_best(trainer: Trainer, card: Mapping[str, Any], out: Path) -> list[str]:
+    """Save the model as it is, tokenizer and card beside it.
+
+    Args:
+        trainer: The trainer, after training.
+        card: What `agentrm.json` says.
+        out: The stage's folder.
+
+    Returns:
+        The files of weights.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    main = trainer.is_world_process_zero()
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=out)) if main else out / ".part"
+    try:
+        trainer.save_model(str(part))
+        if not main:
+            return []
+        # A pickle and an empty model card are not wanted in a model's folder.
+        for name in ("training_args.bin", "README.md"):
+            (part / name).unlink(missing_ok=True)
+        write_json(part / "agentrm.json", dict(card))
+        weights = sorted(path.name for path in part.glob("*.safetensors"))
+        # The weights last: their presence says that the folder is whole.
+        for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):
+            path.chmod(0o644)
+            path.replace(out / path.name)
+        return weights
+    finally:
+        if main:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def clean(out: Path) -> None:
+    """Drop what only an unfinished stage needs."""
+    if (out / MANIFEST).exists():
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        (out / _SETTINGS).unlink(missing_ok=True)
