@@ -12,12 +12,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import END
 from langgraph.types import Command, RetryPolicy, Send
 
+from langchain_agentrm._endings import best_beam, ending
 from langchain_agentrm._nodes import (
     child_node,
     count,
     finished_entry,
     rejected_node,
-    search_result,
     shelf_of,
     spent_before,
     step_event,
@@ -45,8 +45,6 @@ from langchain_agentrm.search import (
     Selection,
     Shelf,
     ToolCallGrammar,
-    node_id,
-    rank,
     root_id,
     select,
     why_ended,
@@ -56,8 +54,6 @@ from langchain_agentrm.state import (
     Node,
     SearchInfo,
     Totals,
-    first_messages,
-    node_messages,
     open_state,
     path_to,
 )
@@ -486,58 +482,18 @@ class AgentRMSelector(Runnable[Any, Any]):
         conversation: Sequence[BaseMessage] | None,
         earlier: int,
     ) -> Command[Any]:
-        best = self._best(nodes, beams)
-        path = path_to(nodes, best) if best else []
-        result = search_result(info, path, ended)
-
-        def own(ident: str) -> str:
-            # The same task again on one thread has the same node ids, and a message
-            # with a known id would replace the first answer instead of following it.
-            again = conversation is None and earlier
-            return node_id(str(earlier), ident) if again else ident
-
-        messages: list[BaseMessage] = []
-        if conversation is None:
-            messages = first_messages(SearchInfo(**{**info, "root": own(info["root"])}))
-        for node in path:
-            # An answer to the user ends the talk: nothing was observed after it.
-            answered = bool(node["observation"] or node["tool_calls"])
-            renamed = Node(**{**node, "id": own(node["id"])})
-            messages += node_messages(renamed, answered=answered)
-        emit(
-            {
-                "event": "agentrm.end",
-                "search": info["id"],
-                "best": result["node"],
-                "ended": ended,
-                "steps": info["step"],
-                "result": dict(result),
-            }
+        best = best_beam(
+            nodes,
+            beams,
+            resolution=self.models.reward_model.resolution,
+            tie_break=self.settings.search.tie_break,
+        )
+        update = ending(
+            info, nodes, best, ended, alone=conversation is None, earlier=earlier
         )
         if self.pool is not None:
             self.pool.release(info["id"])
-        update = {
-            "search": None,
-            "beams": [],
-            "nodes": dict.fromkeys(nodes),
-            "messages": messages,
-            "result": result,
-        }
         return Command(update=update, goto=self.end_node)
-
-    def _best(self, nodes: Mapping[str, Node], beams: Sequence[str]) -> str | None:
-        for status in ("finished", "open", "invalid"):
-            some = [
-                nodes[b] for b in beams if b in nodes and nodes[b]["status"] == status
-            ]
-            scored = [finished_entry(n) for n in some if n["score"] is not None]
-            if scored:
-                resolution = self.models.reward_model.resolution
-                tie = self.settings.search.tie_break
-                return rank(scored, resolution=resolution, tie_break=tie)[0].id
-            if some:
-                return some[0]["id"]
-        return None
 
 
 def _last_human(messages: Sequence[BaseMessage]) -> int:

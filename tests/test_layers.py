@@ -21,7 +21,7 @@ LAYERS = [
     # State holds what a search's rounds produce, as channels; search stays pure.
     {"state", "reward_agent"},
     {"engine", "_session", "_nodes", "_traced"},
-    {"_choose"},
+    {"_choose", "_endings"},
     {"selector", "middleware", "chat_models"},
     {"rollouts"},
     {"graphs"},
