@@ -7,7 +7,7 @@ import re
 __all__ = ["LONGEST", "clean", "read_action"]
 
 LONGEST = 4096
-"""Characters of an action that an engine is shown."""
+"""The longest action that an engine is shown, in characters; as UTF-8 when read."""
 
 # A NUL byte ends or crashes engines in C, and a lone surrogate cannot be encoded.
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -35,7 +35,7 @@ def read_action(text: str, longest: int = LONGEST) -> str | None:
 
     Args:
         text: The policy's message.
-        longest: Characters that an action can have.
+        longest: Bytes that an action can have.
 
     Returns:
         The action without blanks around it; None if there is none or it is too long.
@@ -48,4 +48,4 @@ def read_action(text: str, longest: int = LONGEST) -> str | None:
             said = match[1] if match[1].strip() else "".join(lines[i + 1 : i + 2])
             break
     said = said.strip()
-    return said if 0 < len(said) <= longest else None
+    return said if 0 < len(said.encode()) <= longest else None

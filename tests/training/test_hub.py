@@ -21,6 +21,13 @@ from langchain_agentrm.training.hub import (
     write_card,
 )
 
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    """Let the library ask the hub that a test starts; `make` sets it offline."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 TOKEN = "hf_secretsecretsecretsecretsecret"  # a token's form, nobody's token
 
 
