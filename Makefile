@@ -14,6 +14,7 @@ INTEGRATIONS := -e integrations/babyai -e integrations/mini_models
 ENVIRONMENTS := -e integrations/alfworld -e integrations/maze -e integrations/pddl \
   -e integrations/scienceworld -e integrations/tools -e integrations/webshop
 EXTRAS := agent,bm25,ifeval,openai,proxy,ray,reward-agent,sandbox,served,sqlite,train
+WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
 # One core for the small models: more threads cost more than they give.
@@ -22,7 +23,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-installs test-kills test-ray test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-tokens bench-trees bench-verifiers ablations docs clean
+.PHONY: help demo test test-installs test-kills test-ray test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence reproduce fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-tokens bench-trees bench-verifiers ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -55,8 +56,8 @@ lint: $(VENV)/.installed-dev  ## Lint and format check
 typing: $(VENV)/.installed-dev  ## Static types
 	$(BIN)/mypy
 
-pytest: $(VENV)/.installed-dev  ## The tests alone
-	$(PYTEST) tests integrations $(ARGS)
+pytest: $(VENV)/.installed-dev  ## The tests alone, WORKERS=2 at once
+	$(PYTEST) tests integrations -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-installs: $(VENV)/.installed-dev  ## Each environment from one pip command
 	$(PYTEST) tests/installs -m installs -rs $(ARGS)
@@ -150,6 +151,10 @@ ifeval-parity: $(VENV_IFEVAL)/.installed  ## IFEval's checks beside the official
 
 evidence: $(VENV)/.installed-dev  ## Make the figures of docs/evidence.md again
 	$(BIN)/python benchmarks/evidence.py $(ARGS)
+
+# Stops after MINUTES, where given; the same command goes on.
+reproduce: $(VENV)/.installed-dev  ## The paper's claims at small scale; 3 hours in all
+	$(BIN)/python benchmarks/reproduce.py --docs docs $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 ablations: $(VENV)/.installed-dev  ## What each search option brings; 15 minutes
 	$(BIN)/python benchmarks/ablations.py $(ARGS)

@@ -16,6 +16,7 @@ from langchain_agentrm._files import (
     write_manifest,
 )
 from langchain_agentrm.environments.base import EnvironmentFactory
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.sampling.base import Proposer
 from langchain_agentrm.training._config import (
     Progress,
@@ -69,6 +70,9 @@ def build_pool(
 
     Returns:
         The manifest; its counts hold greedy, mean and best possible score.
+
+    Raises:
+        ConfigurationError: If no episode has a valid action.
     """
     if make_proposer is None:
         config = config.model_copy(update={"policy_hash": folder_digest(policy)})
@@ -109,6 +113,11 @@ def build_pool(
             tree.release()
         progress(len(rows), len(tasks))
     rows = [row for row in rows if row.paths]
+    if not rows:
+        msg = f"The policy gave no valid action in any of {len(tasks)} tasks."
+        raise ConfigurationError(
+            msg, remedy="Train the policy for longer, or on more demonstrations."
+        )
     write_jsonl(out / POOL_FILE, (row.plain() for row in rows))
     played = sum(path.count for row in rows for path in row.paths)
     scored = sum(path.count * path.score for row in rows for path in row.paths)

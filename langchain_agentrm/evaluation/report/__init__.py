@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_agentrm._files import file_digest, write_bytes, write_json, write_text
-from langchain_agentrm.evaluation.report._claims import claims_section
+from langchain_agentrm.evaluation.report._claims import claims, claims_section
 from langchain_agentrm.evaluation.report._data import Runs, load_runs
 from langchain_agentrm.evaluation.report._html import to_html
 from langchain_agentrm.evaluation.report._main import main_section
@@ -30,7 +30,7 @@ from langchain_agentrm.evaluation.report._values import (
     offline_section,
 )
 
-__all__ = ["sections_of", "write_report"]
+__all__ = ["head_of", "sections_of", "write_report", "write_sections"]
 
 TITLE = "Evaluation report"
 
@@ -38,7 +38,7 @@ TITLE = "Evaluation report"
 def sections_of(runs: Runs) -> list[Section]:
     """Make every section; one whose data is in none of the runs says what to run."""
     return [
-        claims_section(runs),
+        claims_section(claims(runs)),
         main_section(runs),
         scaling_section(runs),
         cost_section(runs),
@@ -73,8 +73,31 @@ def write_report(
         ConfigurationError: If a folder is no run, or two runs contradict each other.
     """
     runs = load_runs(folders)
-    sections = sections_of(runs)
-    head = _head(runs)
+    return write_sections(
+        sections_of(runs), out, title=title, head=head_of(runs), folders=folders
+    )
+
+
+def write_sections(
+    sections: Sequence[Section],
+    out: Path,
+    *,
+    title: str,
+    head: Sequence[str],
+    folders: Sequence[Path],
+) -> dict[str, Any]:
+    """Write a report of sections that may read different runs.
+
+    Args:
+        sections: The sections.
+        out: Output folder.
+        title: The report's title.
+        head: Paragraphs before the first section.
+        folders: The runs, whose files are listed with their digests.
+
+    Returns:
+        What `report.json` holds.
+    """
     figures = {}
     for section in sections:
         for figure in section.figures:
@@ -88,7 +111,8 @@ def write_report(
     return data
 
 
-def _head(runs: Runs) -> list[str]:
+def head_of(runs: Runs) -> list[str]:
+    """Say of each run when it was made, from what, and how large it is."""
     lines = []
     for name, manifest in runs.sources:
         if manifest is None:

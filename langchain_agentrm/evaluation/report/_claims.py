@@ -83,9 +83,9 @@ def _answer(e: Estimate) -> str:
     return "no" if e.below else "not shown"
 
 
-def claims_section(runs: Runs) -> Section:
+def claims_section(answers: Sequence[Claim]) -> Section:
     """Make the table of claims."""
-    rows = [[c.name, c.paper, c.answer, c.evidence, c.rule] for c in claims(runs)]
+    rows = [[c.name, c.paper, c.answer, c.evidence, c.rule] for c in answers]
     table = Table(
         "Claims",
         ["claim", "paper's finding", "here", "figures", "rule"],
