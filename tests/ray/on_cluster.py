@@ -25,7 +25,15 @@ from langchain_agentrm.evaluation.runner import Plan, evaluate
 from langchain_agentrm.training.backends import LocalBackend, RayBackend
 from langchain_agentrm.training.samples import SamplesConfig, extract_samples
 from langchain_agentrm.training.trees import STORE_FILE, TreesConfig, build_trees
-from tests.ray.parts import Dying, Flaky, MakeSlow, NotedFactory, OnGpu, notes
+from tests.ray.parts import (
+    Dying,
+    Flaky,
+    MakeSlow,
+    NotedFactory,
+    OnGpu,
+    last_to_note,
+    notes,
+)
 from tests.training.game import CountFactory, RandomPolicy
 
 NODE = {
@@ -71,7 +79,11 @@ def killed_node(folder: Path, cluster: Cluster, nodes: list) -> dict:
     def kill(done, total, **_):
         loads = {node[0] for node in notes(log, "loads").values()}
         if done >= 2 and len(loads) == len(nodes) and not killed:
-            victim = nodes.pop()
+            # The one that began last is in the middle of its chunk for the longest.
+            last = last_to_note(log, "begun")
+            (ident,) = notes(log, "loads")[last]
+            victim = next(node for node in nodes if node.node_id == ident)
+            nodes.remove(victim)
             killed.append(victim.node_id)
             cluster.remove_node(victim, allow_graceful=False)
 

@@ -25,6 +25,12 @@ def notes(folder: Path, kind: str) -> dict[str, list[str]]:
     }
 
 
+def last_to_note(folder: Path, kind: str) -> str:
+    """The process that was the last to write something down."""
+    paths = folder.glob(f"{kind}-*")
+    return max(paths, key=lambda p: p.stat().st_mtime_ns).name.rpartition("-")[2]
+
+
 class NotedGame(CountGame):
     """The counting game, saying which task was begun by which process."""
 
@@ -55,7 +61,7 @@ class SlowPolicy(RandomPolicy):
     """Slow enough that a node can be killed while it plays."""
 
     def propose(self, requests):
-        time.sleep(0.05)
+        time.sleep(0.2)
         return super().propose(requests)
 
 
@@ -119,5 +125,5 @@ class OnGpu:
         return self.work
 
     def work(self, job):
-        time.sleep(0.05)
+        time.sleep(0.2)
         return os.getpid(), self.began, os.environ["CUDA_VISIBLE_DEVICES"]
