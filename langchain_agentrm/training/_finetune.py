@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ __all__ = [
     "Base",
     "Mode",
     "adapter",
+    "four_bits",
     "load_tokenizer",
     "merged",
     "resolve_dtype",
@@ -59,7 +62,10 @@ class Base:
         """
         options: dict[str, Any] = {}
         if quantized:
-            options["quantization_config"] = _four_bits(dtype)
+            if find_spec("bitsandbytes") is None:
+                msg = "mode='qlora' needs bitsandbytes, which is not installed."
+                raise ConfigurationError(msg, remedy="Run: pip install bitsandbytes")
+            options["quantization_config"] = four_bits(dtype)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             self.name,
             revision=self.revision or "main",
@@ -144,17 +150,19 @@ def resolve_dtype(precision: Literal["auto", "bf16", "float32"]) -> torch.dtype:
     return torch.bfloat16 if able and precision != "float32" else torch.float32
 
 
-def _four_bits(dtype: torch.dtype) -> Any:
-    from importlib.util import find_spec
+def four_bits(dtype: torch.dtype, skip: Sequence[str] | None = None) -> Any:
+    """Configure four bits a weight (nf4), computed with in `dtype`.
 
+    Args:
+        dtype: What is computed in.
+        skip: Names of modules that stay as they are; None leaves it to the library.
+    """
     from transformers import BitsAndBytesConfig
 
-    if find_spec("bitsandbytes") is None:
-        msg = "mode='qlora' needs bitsandbytes, which is not installed."
-        raise ConfigurationError(msg, remedy="Run: pip install bitsandbytes")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=None if skip is None else list(skip),
     )

@@ -19,6 +19,7 @@ from langchain_agentrm._checkpoint import turn_ends
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import CheckpointError, ConfigurationError
 from langchain_agentrm.reward_models._implicit.probe import probe
+from langchain_agentrm.training._finetune import four_bits
 from langchain_agentrm.training._trainer import stack
 from langchain_agentrm.trajectory import render
 
@@ -134,15 +135,7 @@ def quantized() -> Any:
         msg = f"mode='qlora' keeps the base in 4 bits, and {lack}."
         remedy = "Run pip install bitsandbytes." if gpu else "Use mode='lora'."
         raise ConfigurationError(msg, remedy=remedy)
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=["score", "lm_head"],
-    )
+    return four_bits(torch.bfloat16, skip=["score", "lm_head"])
 
 
 def adapt(model: Any, task: str, *, rank: int, alpha: int, quantised: bool) -> Any:

@@ -9,12 +9,20 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 
-from langchain_agentrm._asking import Ask, Effect, answer_text, answer_usage
+from langchain_agentrm._asking import (
+    Ask,
+    Effect,
+    adrive,
+    answer_text,
+    answer_usage,
+    drive,
+)
 from langchain_agentrm.reward_agent._calls import told
 from langchain_agentrm.reward_agent.types import Verdict
-from langchain_agentrm.types import Usage
+from langchain_agentrm.trajectory import Trajectory
+from langchain_agentrm.types import Batch, Usage
 
-__all__ = ["Asker", "lost"]
+__all__ = ["Asker", "Check"]
 
 
 @dataclass(slots=True)
@@ -58,6 +66,36 @@ class Asker:
         ]
 
 
-def lost(error: Exception) -> Verdict:
-    """Abstain because a request or the sandbox failed."""
-    return Verdict(reason="a part of the check failed", error=told(error))
+class Check:
+    """Base of the public code's two checks: what was spent counts whatever fails."""
+
+    llm: Runnable[Any, Any]
+
+    def applies(self, trajectory: Trajectory) -> bool:
+        """Whether there is a request."""
+        del trajectory
+        return True
+
+    def verify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
+        """Check the candidates of one group."""
+        return drive(self._steps(trajectories))
+
+    async def averify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
+        """Async twin of `verify`."""
+        return await adrive(self._steps(trajectories))
+
+    def _steps(
+        self, trajectories: Sequence[Trajectory]
+    ) -> Generator[Effect, Any, Batch[Verdict]]:
+        asker = Asker(self.llm)
+        try:
+            verdicts = yield from self._verdicts(asker, trajectories)
+        except Exception as error:  # noqa: BLE001 - what was spent must be counted
+            lost = Verdict(reason="a part of the check failed", error=told(error))
+            verdicts = [lost] * len(trajectories)
+        return Batch(verdicts, asker.usage)
+
+    def _verdicts(
+        self, asker: Asker, trajectories: Sequence[Trajectory]
+    ) -> Generator[Effect, Any, list[Verdict]]:
+        raise NotImplementedError

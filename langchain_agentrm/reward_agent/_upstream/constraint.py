@@ -8,9 +8,9 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from langchain_agentrm._asking import Effect, adrive, drive
+from langchain_agentrm._asking import Effect
 from langchain_agentrm.reward_agent._calls import Call
-from langchain_agentrm.reward_agent._upstream.asking import Asker, lost
+from langchain_agentrm.reward_agent._upstream.asking import Asker, Check
 from langchain_agentrm.reward_agent._upstream.planner import CONSTRAINT
 from langchain_agentrm.reward_agent.sandbox.types import Outcome, Sandbox
 from langchain_agentrm.reward_agent.types import (
@@ -21,7 +21,6 @@ from langchain_agentrm.reward_agent.types import (
     request_of,
 )
 from langchain_agentrm.trajectory import Trajectory
-from langchain_agentrm.types import Batch
 
 __all__ = ["Constraint"]
 
@@ -90,7 +89,7 @@ def check_following(response):
 """
 
 
-class Constraint:
+class Constraint(Check):
     """The mean of what up to eight checkers say; 0.5 for all if none is left.
 
     A checker that raises or takes too long counts as violated. The second repair of a
@@ -112,30 +111,7 @@ class Constraint:
         self.llm = llm
         self.sandbox = sandbox or best_sandbox()
 
-    def applies(self, trajectory: Trajectory) -> bool:
-        """Whether there is a request."""
-        del trajectory
-        return True
-
-    def verify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
-        """Check the candidates of one group."""
-        return drive(self._steps(trajectories))
-
-    async def averify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
-        """Async twin of `verify`; checkers run in a thread."""
-        return await adrive(self._steps(trajectories))
-
-    def _steps(
-        self, trajectories: Sequence[Trajectory]
-    ) -> Generator[Effect, Any, Batch[Verdict]]:
-        asker = Asker(self.llm)
-        try:
-            verdicts = yield from self._checked(asker, trajectories)
-        except Exception as error:  # noqa: BLE001 - what was spent must be counted
-            verdicts = [lost(error)] * len(trajectories)
-        return Batch(verdicts, asker.usage)
-
-    def _checked(
+    def _verdicts(
         self, asker: Asker, trajectories: Sequence[Trajectory]
     ) -> Generator[Effect, Any, list[Verdict]]:
         if not trajectories:

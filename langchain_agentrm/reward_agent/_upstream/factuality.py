@@ -11,9 +11,9 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from langchain_agentrm._asking import Effect, adrive, drive
+from langchain_agentrm._asking import Effect
 from langchain_agentrm.reward_agent._calls import Call
-from langchain_agentrm.reward_agent._upstream.asking import Asker, lost
+from langchain_agentrm.reward_agent._upstream.asking import Asker, Check
 from langchain_agentrm.reward_agent._upstream.planner import FACTUALITY
 from langchain_agentrm.reward_agent.types import (
     Evidence,
@@ -24,7 +24,6 @@ from langchain_agentrm.reward_agent.types import (
 )
 from langchain_agentrm.reward_models._judging.prompts import digest
 from langchain_agentrm.trajectory import Trajectory
-from langchain_agentrm.types import Batch
 
 __all__ = ["Factuality", "pairs_drawn"]
 
@@ -72,7 +71,7 @@ If both say the same, grade both 10. If they are equally factual, give the short
 more."""
 
 
-class Factuality:
+class Factuality(Check):
     """Grades pairs: the only pair of two, as many random pairs as there are candidates.
 
     A grade that cannot be read is 5. With more than two candidates a candidate's value
@@ -91,30 +90,7 @@ class Factuality:
         self.evidence = evidence
         self.seed = seed
 
-    def applies(self, trajectory: Trajectory) -> bool:
-        """Whether there is a request."""
-        del trajectory
-        return True
-
-    def verify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
-        """Grade the candidates of one group."""
-        return drive(self._steps(trajectories))
-
-    async def averify(self, trajectories: Sequence[Trajectory]) -> Batch[Verdict]:
-        """Async twin of `verify`."""
-        return await adrive(self._steps(trajectories))
-
-    def _steps(
-        self, trajectories: Sequence[Trajectory]
-    ) -> Generator[Effect, Any, Batch[Verdict]]:
-        asker = Asker(self.llm)
-        try:
-            verdicts = yield from self._graded(asker, trajectories)
-        except Exception as error:  # noqa: BLE001 - what was spent must be counted
-            verdicts = [lost(error)] * len(trajectories)
-        return Batch(verdicts, asker.usage)
-
-    def _graded(
+    def _verdicts(
         self, asker: Asker, trajectories: Sequence[Trajectory]
     ) -> Generator[Effect, Any, list[Verdict]]:
         n = len(trajectories)
