@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
 from langchain_agentrm.types import TaskRef
@@ -17,8 +18,14 @@ __all__ = [
     "check_seed",
     "check_task",
     "demonstration_seeds",
+    "given_settings",
     "round_robin",
 ]
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 TypeGroup = Literal["held_in", "held_out", "dev", "all"]
 """Groups of task types, by what the training of a reward model may see."""
@@ -130,3 +137,31 @@ def demonstration_seeds(
         msg = f"n_per_type={n_per_type} demonstrations cannot be had."
         raise ConfigurationError(msg, remedy=f"Ask for 0 to {len(seeds)}.")
     return seeds[:n_per_type]
+
+
+def given_settings(
+    kind: type[T], settings: T | None, options: Mapping[str, Any], what: str
+) -> T:
+    """Take settings as they are, or make them of options.
+
+    Args:
+        kind: The dataclass of the settings.
+        settings: Settings, or None.
+        options: Fields of the settings, instead of them.
+        what: What has the options, for messages, such as `"WebShop"`.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: If both are given, or an option does not exist.
+    """
+    known = [field.name for field in fields(kind)]
+    if settings is not None and options:
+        msg = f"Settings were given, and {sorted(options)} beside them."
+        raise ConfigurationError(msg, remedy="Give one or the other.")
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        msg = f"{what} has no option {unknown[0]!r}."
+        raise ConfigurationError(msg, remedy=f"Options: {known}.")
+    return kind(**options) if settings is None else settings

@@ -13,9 +13,10 @@ from langchain_agentrm.environments.tasks import (
     check_seed,
     check_task,
     demonstration_seeds,
+    given_settings,
     round_robin,
 )
-from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.errors import UnknownTaskError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_tools.environment import ToolTasks
 from langchain_agentrm_tools.settings import Settings
@@ -87,16 +88,9 @@ class ToolTasksFactory:
     spec = ToolTasks.spec
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        if settings is not None and options:
-            msg = f"Settings were given, and {sorted(options)} beside them."
-            raise ConfigurationError(msg, remedy="Give one or the other.")
-        try:
-            self.settings = settings or Settings(**options)
-        except TypeError as error:
-            msg = f"The tool tasks have no such option: {error}."
-            raise ConfigurationError(
-                msg, remedy=f"Options: {list(Settings.__dataclass_fields__)}."
-            ) from error
+        self.settings = given_settings(
+            Settings, settings, options, "The tool environment"
+        )
 
     def types(self, group: TypeGroup) -> list[str]:
         """Tools of a group; none is a dev tool.

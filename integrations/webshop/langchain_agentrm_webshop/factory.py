@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_agentrm.environments.base import Demonstration, Split
-from langchain_agentrm.environments.tasks import TypeGroup, check_known, round_robin
+from langchain_agentrm.environments.tasks import (
+    TypeGroup,
+    check_known,
+    given_settings,
+    round_robin,
+)
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.types import TaskRef
 from langchain_agentrm_webshop.environment import NAME, WebShop
@@ -48,16 +53,7 @@ class WebShopFactory:
     spec = WebShop.spec
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        if settings is not None and options:
-            msg = f"Settings were given, and {sorted(options)} beside them."
-            raise ConfigurationError(msg, remedy="Give one or the other.")
-        try:
-            self.settings = settings or Settings(**options)
-        except TypeError as error:
-            msg = f"WebShop has no such option: {error}."
-            raise ConfigurationError(
-                msg, remedy=f"Options: {list(Settings.__dataclass_fields__)}."
-            ) from error
+        self.settings = given_settings(Settings, settings, options, "WebShop")
 
     @property
     def shop(self) -> Shop:
