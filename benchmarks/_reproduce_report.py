@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_agentrm._files import write_text
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.evaluation.report import head_of, sections_of, write_sections
 from langchain_agentrm.evaluation.report._claims import Claim, claims, claims_section
 from langchain_agentrm.evaluation.report._data import Runs, load_runs
@@ -57,7 +58,10 @@ _JUDGE = (
 
 
 def write_results(
-    folders: Mapping[str, Sequence[Path]], out: Path, notes: Sequence[str]
+    folders: Mapping[str, Sequence[Path]],
+    out: Path,
+    notes: Sequence[str],
+    tried: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write the report.
 
@@ -65,9 +69,13 @@ def write_results(
         folders: Runs by study; at least the main ones.
         out: Output folder.
         notes: What was cut or skipped, said before the first section.
+        tried: By claim, what was done to turn its answer.
 
     Returns:
         What `report.json` holds.
+
+    Raises:
+        ConfigurationError: If `tried` names no claim.
     """
     cache: dict[tuple[str, ...], Runs] = {}
 
@@ -83,8 +91,13 @@ def write_results(
     answers = {claim.name: claim for claim in claims(usual)}
     for name, studies in _CLAIMS.items():
         answers[name] = _named(claims(runs(studies)), name)
+    tried = tried or {}
+    if unknown := set(tried) - set(answers):
+        msg = f"There is no claim {unknown.pop()!r} to have tried anything for."
+        raise ConfigurationError(msg, remedy=f"Use one of {[*answers]}.")
+    efforts = tuple(f"Tried for *{name}*: {text}" for name, text in tried.items())
     first = claims_section([*answers.values()])
-    sections = [replace(first, text=(*first.text, _JUDGE))]
+    sections = [replace(first, text=(*first.text, _JUDGE, *efforts))]
     for section in sections_of(usual)[1:]:
         make = _SECTIONS.get(section.name)
         sections.append(make[0](runs((make[1],))) if make else section)

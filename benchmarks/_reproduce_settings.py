@@ -109,6 +109,10 @@ class Settings(_Part):
     study_methods: tuple[str, ...] = Field(min_length=1)
     environments: dict[str, EnvironmentPlan] = Field(min_length=1)
     transfer: TransferPlan | None = None
+    tried: dict[str, str] = Field(
+        default_factory=dict,
+        description="By claim, what was done to turn its answer; for the report alone.",
+    )
 
 
 def read_settings(path: Path) -> Settings:

@@ -20,9 +20,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from _page import write_part
 from transformers.utils import logging
 
-from langchain_agentrm._files import read_json, write_json, write_text
+from langchain_agentrm._files import read_json, write_json
 from langchain_agentrm.budgets import Budget
 from langchain_agentrm.chat_models.factory import chat_model
 from langchain_agentrm.embedded import embedded_models
@@ -36,8 +37,6 @@ from langchain_agentrm.types import TaskRef
 
 ENV = "babyai"
 ASIDE = "OneRoomS8"  # greedy loops there, which flatters every other method
-BEGIN = "<!-- ablations:begin -->"
-END = "<!-- ablations:end -->"
 
 BUDGETS = {"5x2 budget: 1500 tokens": Budget(tokens=1500)}
 
@@ -175,8 +174,6 @@ def _cells(records: Sequence[Record]) -> Any:
 def _write_page(page: Path, data: dict[str, Any]) -> None:
     counts = " and ".join(f"{n} {split}" for split, n in data["tasks"].items())
     lines = [
-        BEGIN,
-        "",
         (
             f"`{data['command']}` on {data['date'][:10]}, {counts} tasks, the embedded "
             f"pair (one training seed), one thread, {data['seconds']:.0f} s, file "
@@ -197,16 +194,7 @@ def _write_page(page: Path, data: dict[str, Any]) -> None:
             *(_line(r) for r in data["rows"] if r["split"] == split),
             "",
         ]
-    lines.append(END)
-    block = "\n".join(lines)
-    text = page.read_text(encoding="utf-8")
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        text = before + block + rest.partition(END)[2]
-    else:
-        title = "## What do the options beyond the paper bring?"
-        text = f"{text.rstrip()}\n\n{title}\n\n{block}\n"
-    write_text(page, text)
+    write_part(page, "ablations", lines)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -22,10 +22,11 @@ from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
+from _page import write_part
 from rich.console import Console
 from rich.table import Table
 
-from langchain_agentrm._files import write_json, write_text
+from langchain_agentrm._files import write_json
 from langchain_agentrm.environments import registry
 from langchain_agentrm.environments._options import options_of, with_options
 from langchain_agentrm.environments.base import Environment, EnvironmentFactory
@@ -37,7 +38,6 @@ NO_LIMIT = {"step_limit": "1000", "move_limit": "100000"}
 """Options that let an episode go on."""
 ENDS = {"done", "click[buy now]", "finish", "quit"}
 """What ends an episode by itself, and would leave no walk of `DEPTH` steps."""
-BEGIN, END = "<!-- environments:begin -->", "<!-- environments:end -->"
 
 
 @dataclass(frozen=True)
@@ -274,21 +274,10 @@ def _fork_cell(row: Row) -> str:
 
 
 def _write_page(page: Path, when: str, lines: list[list[str]]) -> None:
-    text = page.read_text(encoding="utf-8")
     rows = [list(_HEAD), ["---"] * len(_HEAD), *lines]
-    block = "\n".join(
-        [
-            BEGIN,
-            "",
-            f"`make bench-environments` on {when}.",
-            "",
-            *("| " + " | ".join(row) + " |" for row in rows),
-            "",
-            END,
-        ]
-    )
-    before, _, rest = text.partition(BEGIN)
-    write_text(page, before + block + rest.partition(END)[2])
+    table = ["| " + " | ".join(row) + " |" for row in rows]
+    title = f"`make bench-environments` on {when}."
+    write_part(page, "environments", [title, "", *table])
 
 
 if __name__ == "__main__":

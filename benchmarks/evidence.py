@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from _page import write_part
 from rich.console import Console
 
 from langchain_agentrm._files import (
@@ -20,7 +21,6 @@ from langchain_agentrm._files import (
     read_json,
     write_json,
     write_manifest,
-    write_text,
 )
 from langchain_agentrm.cli._progress import watching
 from langchain_agentrm.cli.demo import ASIDE, splits_of
@@ -37,8 +37,6 @@ from langchain_agentrm.evaluation.table import (
 from langchain_agentrm.training.mini import MiniConfig, train_mini
 
 ENV = "babyai"
-BEGIN = "<!-- evidence:begin -->"
-END = "<!-- evidence:end -->"
 GUIDED = ("best-of-5", "best-of-greedy+4", "beam-2x3", "beam-5x2", "beam-5x5")
 
 
@@ -160,8 +158,6 @@ def _against_control(
 def _write_page(page: Path, data: dict[str, Any], pooled: list[Row]) -> None:
     manifest = data["manifest"]
     lines = [
-        BEGIN,
-        "",
         (
             f"`make evidence` on {datetime.now(UTC):%Y-%m-%d}, commit "
             f"`{manifest['commit']}`, {manifest['config']['seeds']} training seeds "
@@ -192,15 +188,7 @@ def _write_page(page: Path, data: dict[str, Any], pooled: list[Row]) -> None:
                 + ".",
                 "",
             ]
-    lines.append(END)
-    text = page.read_text(encoding="utf-8")
-    block = "\n".join(lines)
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        text = before + block + rest.partition(END)[2]
-    else:
-        text = text.rstrip() + "\n\n## Does the reward model help?\n\n" + block + "\n"
-    write_text(page, text)
+    write_part(page, "evidence", lines)
 
 
 def _line(r: Row) -> str:

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from langchain_agentrm._files import read_json, write_text
+from _page import write_part
+
+from langchain_agentrm._files import read_json
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- fidelity:begin -->", "<!-- fidelity:end -->"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,7 @@ def write_page(page: Path, data: Path, seconds: float | None) -> bool:
         date = datetime.now(UTC).date().isoformat()
         took = f"`make fidelity` on {date}, {seconds / 60:.0f} minutes in all."
         lines = [took, "", *lines]
-    block = "\n".join([BEGIN, "", *lines, "", END])
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    write_text(page, before + block + rest.partition(END)[2])
+    write_part(page, "fidelity", lines)
     return whole
 
 

@@ -32,19 +32,17 @@ from typing import Annotated, Any
 
 import typer
 from _ifeval_answers import SAMPLE_ARGUMENTS, SAMPLE_TEXTS, constructed
+from _page import write_part
 
 from langchain_agentrm._files import (
     read_json,
     read_jsonl,
     write_json,
     write_jsonl,
-    write_text,
 )
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.reward_agent.rules import IFEVAL_IDS, check, from_ifeval
 
-BEGIN = "<!-- ifeval:begin -->"
-END = "<!-- ifeval:end -->"
 PACKAGES = ("langchain-agentrm", "langdetect", "lm-eval", "nltk", "regex")
 SHOWN = 80
 COLUMNS = (
@@ -142,12 +140,8 @@ def main(
     }
     write_json(out / "data" / "ifeval.json", result)
     table = _table(result)
-    page = out / "evidence.md"
-    text = page.read_text(encoding="utf-8")
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        write_text(page, before + table + rest.partition(END)[2])
-    print(table)
+    write_part(out / "evidence.md", "ifeval", table)
+    print("\n".join(table))
     total = result["total"]
     raise typer.Exit(code=int(total["disagree"] > total["explained"]))
 
@@ -314,11 +308,9 @@ def _reason(name: str, arguments: Arguments, answer: str) -> str:
     return ""
 
 
-def _table(result: Mapping[str, Any]) -> str:
+def _table(result: Mapping[str, Any]) -> list[str]:
     packages = ", ".join(f"{k} {v}" for k, v in result["packages"].items())
-    lines = [
-        BEGIN,
-        "",
+    return [
         (
             f"`{result['command']}` on {result['date'][:10]}, seed {result['seed']}, "
             f"{result['seconds']:.0f} s, {packages}, Python {result['python']}. "
@@ -334,10 +326,7 @@ def _table(result: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
         *(_line(row["id"], row) for row in result["rows"]),
         _line("all", result["total"]),
-        "",
-        END,
     ]
-    return "\n".join(lines)
 
 
 def _line(name: str, row: Mapping[str, int]) -> str:

@@ -29,7 +29,7 @@ from langchain_agentrm.evaluation.suite import EPISODES_FILE
 
 SETTINGS = Path(__file__).with_name("reproduce.yaml")
 SETTINGS_FILE = "settings.json"
-SPENT_FILE = "spent.json"
+SPENT = "spent"
 MOST_MINUTES = 180
 _TELL_EVERY = 15.0
 
@@ -43,20 +43,32 @@ class TimeIsUp(Exception):  # noqa: N818 - not an error
 
 
 class Ledger:
-    """Seconds of each piece over all calls, and the evaluations that were cut."""
+    """Seconds of each piece over all calls, and the evaluations that were cut.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        kept = read_json(path) if path.exists() else {"seconds": {}, "cut": []}
-        self.seconds: dict[str, float] = kept["seconds"]
-        self.cut: list[str] = kept["cut"]
+    Every piece has a file of its own, so that calls of different environments may run
+    beside each other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seconds: dict[str, float] = {}
+        self.cut: list[str] = []
+        for path in sorted(folder.glob("*.json")):
+            kept = read_json(path)
+            self.seconds[kept["piece"]] = kept["seconds"]
+            if kept["cut"]:
+                self.cut.append(kept["piece"])
 
     def add(self, piece: Piece, seconds: float, *, cut: bool = False) -> None:
         """Count time, and write it down."""
-        self.seconds[piece.name] = self.seconds.get(piece.name, 0.0) + seconds
+        name = piece.name
+        spent = self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         if cut:
-            self.cut.append(piece.name)
-        write_json(self.path, {"seconds": self.seconds, "cut": self.cut})
+            self.cut.append(name)
+        write_json(
+            self.folder / f"{name.replace('/', '.')}.json",
+            {"piece": name, "seconds": spent, "cut": name in self.cut},
+        )
 
 
 class Watch:
@@ -124,7 +136,7 @@ def main(
     every = plan.pieces()
     _check_budgets(every)
     pieces = _chosen(every, only or [], skipped)
-    ledger = Ledger(out / SPENT_FILE)
+    ledger = Ledger(out / SPENT)
     if dry_run:
         _show(pieces, out, ledger, console)
         return
@@ -136,7 +148,7 @@ def main(
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     failed = _work(pieces, out, ledger, deadline, console)
     if failed is not None:
-        report(every, out, ledger, {**skipped, **failed})
+        report(every, out, ledger, {**skipped, **failed}, chosen.tried)
         console.print(f"The report is {out / 'report' / 'report.html'}.")
         if docs is not None:
             publish(out / "report", docs)
@@ -147,7 +159,11 @@ def main(
 
 
 def report(
-    pieces: list[Piece], out: Path, ledger: Ledger, skipped: Mapping[str, str]
+    pieces: list[Piece],
+    out: Path,
+    ledger: Ledger,
+    skipped: Mapping[str, str],
+    tried: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the report of every evaluation that has rows."""
     folders: dict[str, list[Path]] = {}
@@ -166,7 +182,7 @@ def report(
             for name in ledger.cut
         ),
     ]
-    return write_results(folders, out / "report", notes)
+    return write_results(folders, out / "report", notes, tried)
 
 
 def _work(
@@ -247,7 +263,7 @@ def _check_budgets(pieces: list[Piece]) -> None:
 
 def _hold(settings: Settings, scale: float, out: Path) -> None:
     """Refuse to go on in a folder of other settings."""
-    wanted = {"scale": scale, **settings.model_dump(mode="json")}
+    wanted = {"scale": scale, **settings.model_dump(mode="json", exclude={"tried"})}
     path = out / SETTINGS_FILE
     if path.exists():
         same_settings(read_json(path), wanted, where=out.name)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from _page import write_part
 
-from langchain_agentrm._files import read_json, write_json, write_text
+from langchain_agentrm._files import read_json, write_json
 from langchain_agentrm.evaluation.preference_bench import (
     SPLITS,
     compare_pairs,
@@ -33,8 +34,6 @@ from langchain_agentrm.evaluation.preference_data import (
 from langchain_agentrm.reward_agent import RewardAgent, RuleVerifier
 from langchain_agentrm.reward_agent.rules import BareFrequency, extract
 
-BEGIN = "<!-- reward-agent:begin -->"
-END = "<!-- reward-agent:end -->"
 FILES = {
     "THU-IFBench": "thu-ifbench/data.converted.json",
     "RM-Bench chat, normal": "rm-bench/total_dataset.chat_normal_converted.json",
@@ -74,12 +73,8 @@ def main(
         },
     )
     table = _table(read_json(target))
-    page = out / "evidence.md"
-    text = page.read_text(encoding="utf-8")
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        write_text(page, before + table + rest.partition(END)[2])
-    print(table)
+    write_part(out / "evidence.md", "reward-agent", table)
+    print("\n".join(table))
 
 
 def _run(
@@ -109,10 +104,8 @@ def _run(
     }
 
 
-def _table(report: Mapping[str, Any]) -> str:
+def _table(report: Mapping[str, Any]) -> list[str]:
     lines = [
-        BEGIN,
-        "",
         (
             f"`{report['command']}` on {report['date'][:10]}, one thread, "
             f"{report['cores']} cores. File `data/reward_agent.json`. Accuracy in %, "
@@ -132,7 +125,7 @@ def _table(report: Mapping[str, Any]) -> str:
         for row in run["rows"]
         if row["subset"] in {"all", "tuned-on", "held-out"}
     ]
-    return "\n".join([*lines, "", END])
+    return lines
 
 
 def _line(run: Mapping[str, Any], row: Mapping[str, Any]) -> str:

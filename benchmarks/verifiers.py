@@ -27,10 +27,11 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from _page import write_part
 from langchain_core.messages import AIMessage, BaseMessage
 from transformers.utils import logging
 
-from langchain_agentrm._files import read_json, write_json, write_text
+from langchain_agentrm._files import read_json, write_json
 from langchain_agentrm.chat_models.factory import chat_model
 from langchain_agentrm.embedded import embedded_models
 from langchain_agentrm.environments import registry
@@ -49,8 +50,6 @@ from langchain_agentrm.testing.scripted import ScriptedPolicy
 from langchain_agentrm.trajectory import Trajectory
 from langchain_agentrm.types import TaskRef
 
-BEGIN = "<!-- verifiers:begin -->"
-END = "<!-- verifiers:end -->"
 ALONE = "preference alone"
 VERIFIERS: Mapping[str, Sequence[type[Verifier]]] = {
     ALONE: (),
@@ -115,12 +114,8 @@ def main(
     runs = dict(sorted({**runs, env: run}.items()))
     write_json(target, runs)
     table = _table(runs)
-    page = out / "evidence.md"
-    text = page.read_text(encoding="utf-8")
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        write_text(page, before + table + rest.partition(END)[2])
-    print(table)
+    write_part(out / "evidence.md", "verifiers", table)
+    print("\n".join(table))
     print(f"Wrote {target} in {run['seconds']} s")
 
 
@@ -251,15 +246,13 @@ def _cells(episodes: Sequence[Episode]) -> Any:
     return {e.task: {0: e.score} for e in episodes}
 
 
-def _table(runs: Mapping[str, Any]) -> str:
+def _table(runs: Mapping[str, Any]) -> list[str]:
     told = [
         f"`{run['command']}` on {run['date'][:10]}, seed {run['seed']}, temperature "
         f"{run['temperature']}, one thread, {run['seconds']:.0f} s."
         for run in runs.values()
     ]
-    lines = [
-        BEGIN,
-        "",
+    return [
         *told,
         (
             "File `data/verifiers.json`. Success in %, 95 % intervals by bootstrap "
@@ -275,10 +268,7 @@ def _table(runs: Mapping[str, Any]) -> str:
         ),
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_line(row) for run in runs.values() for row in run["rows"]),
-        "",
-        END,
     ]
-    return "\n".join(lines)
 
 
 def _line(row: Mapping[str, Any]) -> str:

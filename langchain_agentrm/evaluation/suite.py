@@ -7,10 +7,11 @@ search over held-in and held-out tasks.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,14 +256,48 @@ def _blocks(
     size: int,
     parts: Parts,
 ) -> Iterator[Block]:
+    """Blocks in an order that leaves every comparison its share if a run is cut.
+
+    They are cut from all tasks, done or not: a task's tokens depend on those that it
+    is played with, so a run that goes on must keep the company that each one had.
+    """
     done = {_cell(row) for row in kept.episodes}
-    groups: dict[tuple[int, str, int], list[tuple[str, Any]]] = {}
+    runs: dict[tuple[int, str, int], dict[str, list[Any]]] = {}
     for cell, (env, group, task) in cells.items():
-        if cell not in done:
-            groups.setdefault((env, cell[1], cell[2]), []).append((group, task))
-    for (env, policy, seed), tasks in groups.items():
-        for i in range(0, len(tasks), size):
-            yield Block(config, env, policy, seed, tasks[i : i + size], parts)
+        groups = runs.setdefault((env, cell[1], cell[2]), {})
+        groups.setdefault(group, []).append((cell, task))
+    queues = [
+        [
+            Block(
+                config,
+                env,
+                policy,
+                seed,
+                [
+                    (group, task)
+                    for group, (cell, task) in placed[i : i + size]
+                    if cell not in done
+                ],
+                parts,
+            )
+            for placed in [_evenly(groups)]
+            for i in range(0, len(placed), size)
+        ]
+        for (env, policy, seed), groups in runs.items()
+    ]
+    for turn in itertools.zip_longest(*queues):
+        yield from (block for block in turn if block is not None and block.tasks)
+
+
+def _evenly(groups: Mapping[str, Sequence[Any]]) -> list[tuple[str, Any]]:
+    """Mix groups so that any first part holds about the same share of each."""
+    placed = [
+        ((i + 0.5) / len(tasks), group, task)
+        for group, tasks in groups.items()
+        for i, task in enumerate(tasks)
+    ]
+    placed.sort(key=lambda item: item[0])
+    return [(group, task) for _, group, task in placed]
 
 
 def _setup(digests: Mapping[str, str]) -> Callable[[Block], Done]:

@@ -1,26 +1,19 @@
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import pytest
+import reproduce
 import yaml
+from _reproduce_data import subset
+from _reproduce_pieces import Piece, is_done
+from _reproduce_plan import Plan
+from _reproduce_settings import read_settings
 from rich.console import Console
 
 from langchain_agentrm._files import read_json, read_jsonl, write_jsonl, write_manifest
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training.samples import LabelledPath, TaskSamples, read_samples
-from langchain_agentrm.trajectory import Trajectory, Turn
-from langchain_agentrm.types import Batch, Score
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-import reproduce
-from _reproduce_data import KeptModel, keep_part, subset
-from _reproduce_pieces import Piece, is_done
-from _reproduce_plan import Plan
-from _reproduce_settings import read_settings
 
 STUDIES = (
     *("rollouts", "implicit", "kinds", "large", "strong"),
@@ -44,7 +37,7 @@ def finishing(out, name, called=None):
 
 
 def work(pieces, out, minutes=float("inf")):
-    ledger = reproduce.Ledger(out / reproduce.SPENT_FILE)
+    ledger = reproduce.Ledger(out / reproduce.SPENT)
     deadline = reproduce.time.monotonic() + 60 * minutes
     console = Console(file=io.StringIO())
     return reproduce._work(pieces, out, ledger, deadline, console), ledger
@@ -115,35 +108,6 @@ def test_subsets_are_nested_and_exact(tmp_path, folder):
     assert small < large
     with pytest.raises(ConfigurationError, match="13 are asked for"):
         subset(folder, 13, 0, tmp_path / "13")
-
-
-def test_a_part_of_the_state_is_blanked_alike_in_training_and_in_search(
-    tmp_path, folder
-):
-    class Seen:
-        resolution, comparable = 1e-4, "global"
-
-        def score(self, trajectories):
-            self.turns = [t.turns for t in trajectories]
-            return Batch([Score.of(0.0) for _ in trajectories])
-
-    whole = Trajectory((Turn("a room", "go"), Turn("saw it", "take")), goal="goal: x")
-    for keep, wanted in {
-        "action": (Turn("-", "go"), Turn("-", "take")),
-        "observation": (Turn("a room", "-"), Turn("saw it", "-")),
-    }.items():
-        seen = Seen()
-        KeptModel(seen, keep).score([whole])
-        assert seen.turns == [wanted]
-        keep_part(keep, folder, folder, tmp_path / keep)
-        for name in ("train.jsonl", "val.jsonl", "pool.jsonl"):
-            task = read_samples(tmp_path / keep / name)[0]
-            path = task.paths[0]
-            observed = [task.observation, path.steps[0][1]]
-            acted = [action for action, _ in path.steps]
-            found = tuple(map(Turn, observed, acted))
-            assert found == wanted
-            assert path.labels == [(0.5, 2), (1.0, 1)]
 
 
 def test_done_pieces_are_not_done_again(tmp_path):
@@ -291,6 +255,7 @@ def test_an_environment_runs_from_demonstrations_to_the_report(tmp_path, env, st
     figures = [part.split(")")[0] for part in page.split("](data/results/")[1:]]
     assert figures
     assert all((docs / "data" / "results" / name).exists() for name in figures)
-    before = read_json(out / reproduce.SPENT_FILE)
+    spent = {p: read_json(p) for p in (out / reproduce.SPENT).iterdir()}
     go()
-    assert read_json(out / reproduce.SPENT_FILE) == before
+    assert {p: read_json(p) for p in (out / reproduce.SPENT).iterdir()} == spent
+    assert spent

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from fidelity import COMPARISONS, write_page
 
-from benchmarks.fidelity import BEGIN, COMPARISONS, END, write_page
 from langchain_agentrm.testing._parity import Parity, options
 
 
@@ -43,7 +43,8 @@ def test_options() -> None:
 @pytest.mark.parametrize("broken", [None, "missing", "different"])
 def test_the_page_is_whole_only_with_all_records(tmp_path, broken) -> None:
     page = tmp_path / "fidelity.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = (f"<!-- fidelity:{mark} -->" for mark in ("begin", "end"))
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     for comparison in COMPARISONS:
         made = report()
         made.environment, made.episodes, made.steps = comparison.name, 1_234, 5
@@ -54,7 +55,7 @@ def test_the_page_is_whole_only_with_all_records(tmp_path, broken) -> None:
     assert write_page(page, tmp_path, 120.0) is (broken is None)
     text = page.read_text()
     assert text.startswith("before\n")
-    assert text.endswith(f"{END}\nafter\n")
+    assert text.endswith(f"{end}\nafter\n")
     assert "old" not in text
     assert "2 minutes in all" in text
     assert text.count("1,234 episodes") == len(COMPARISONS) - (broken == "missing")

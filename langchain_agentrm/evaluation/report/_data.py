@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,18 @@ _ORDER = (
     *("greedy", "random", "vote", "likelihood", "finished-first", "random-beam"),
     *("best", "best-greedy", "beam", "oracle"),
 )
-_NEEDED = ("method", "policy", "rm", "env", "task_id", "type", "group", "seed", "score")
+_WORDS = ("policy", "env", "task_id", "type", "group")
+_NEEDED: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys((*_WORDS, "method", "rm"), str),
+    "seed": int,
+    "score": (int, float),
+}
+_POOL: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_WORDS, str),
+    "seed": int,
+    "draws": list,
+    "values": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -154,9 +166,9 @@ def load_runs(folders: Sequence[Path]) -> Runs:
                 msg, remedy="Give output folders of agentrm eval run or offline."
             )
         _learn(read_json(folder / SETTINGS_FILE), known, folder)
-        episodes += _checked(folder / EPISODES_FILE)
+        episodes += _checked(folder / EPISODES_FILE, _NEEDED)
         if (folder / POOLS_FILE).exists():
-            pools += read_jsonl(folder / POOLS_FILE)
+            pools += _checked(folder / POOLS_FILE, _POOL)
     _refuse_twice(episodes)
     made: dict[str, Any] = {
         kind: {name: model.model_validate(v["settings"]) for name, v in some.items()}
@@ -203,15 +215,29 @@ def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return bool(old["settings"] == new["settings"] and old["digest"] == new["digest"])
 
 
-def _checked(path: Path) -> Iterable[Row]:
+def _checked(
+    path: Path, needed: Mapping[str, type | tuple[type, ...]]
+) -> Iterable[Row]:
+    """Read rows; none is left out, which would make another figure of the rest."""
     for number, row in enumerate(read_jsonl(path), 1):
-        missing = [name for name in _NEEDED if name not in row]
-        if missing:
-            msg = f"Line {number} of {path} has no {missing[0]!r}."
+        wrong = "" if isinstance(row, dict) else f"is a {type(row).__name__}"
+        for name, kind in needed.items():
+            if wrong:
+                break
+            if name not in row:
+                wrong = f"has no {name!r}"
+            elif not isinstance(row[name], kind) or not _finite(row[name]):
+                wrong = f"has {name}={row[name]!r:.60}"
+        if wrong:
+            msg = f"Line {number} of {path} {wrong}."
             raise ConfigurationError(
                 msg, remedy="Remove the line, or run the suite again in a new folder."
             )
         yield row
+
+
+def _finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _refuse_twice(rows: Iterable[Row]) -> None:
