@@ -1,8 +1,7 @@
-"""Training data of the studies: joined demonstrations, subsets, parts of a state."""
+"""Training data of the studies: joined demonstrations, and subsets of samples."""
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,27 +19,12 @@ from langchain_agentrm._files import (
 from langchain_agentrm.environments import registry
 from langchain_agentrm.environments.base import Demonstration
 from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.evaluation._block import Installed
-from langchain_agentrm.evaluation.suite_config import RewardModelChoice
-from langchain_agentrm.reward_models.base import Comparable, RewardModel
 from langchain_agentrm.training._config import derive
 from langchain_agentrm.training.demos import DEMOS_FILE, DemonstratingFactory
-from langchain_agentrm.training.pool import POOL_FILE
 from langchain_agentrm.training.samples import TaskSamples, read_samples
-from langchain_agentrm.trajectory import Trajectory
-from langchain_agentrm.types import Batch, Score, TaskRef
+from langchain_agentrm.types import TaskRef
 
-__all__ = [
-    "KeptModel",
-    "StudyParts",
-    "demonstrating",
-    "join_demos",
-    "keep_part",
-    "subset",
-]
-
-BLANK = "-"
-"""Stands for what a reward model is not shown; a turn keeps its place so."""
+__all__ = ["demonstrating", "join_demos", "subset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,102 +117,6 @@ def _first(task: TaskSamples, most: int) -> tuple[TaskSamples, int]:
             labels.append(label if fits else None)
         paths.append(replace(path, labels=labels))
     return replace(task, paths=paths), used
-
-
-def keep_part(keep: str, samples: Path, pool: Path, out: Path) -> dict[str, Any]:
-    """Blank the actions or the observations of samples and pool; the goal stays."""
-
-    def make() -> dict[str, list[Any]]:
-        files = {
-            "train.jsonl": samples / "train.jsonl",
-            "val.jsonl": samples / "val.jsonl",
-            POOL_FILE: pool / POOL_FILE,
-        }
-        return {
-            name: [_kept(task, keep).plain() for task in read_samples(path)]
-            for name, path in files.items()
-        }
-
-    inputs = {
-        "samples": file_digest(samples / MANIFEST),
-        "pool": file_digest(pool / MANIFEST),
-    }
-    return _made(out, "kept-part", {"keep": keep}, inputs, make)
-
-
-def _kept(task: TaskSamples, keep: str) -> TaskSamples:
-    paths = [
-        replace(
-            path,
-            steps=[_shown(keep, after, action)[::-1] for action, after in path.steps],
-        )
-        for path in task.paths
-    ]
-    first, _ = _shown(keep, task.observation, "")
-    return replace(task, observation=first, paths=paths)
-
-
-def _shown(keep: str, observation: str, action: str) -> tuple[str, str]:
-    return (
-        BLANK if keep == "action" else observation,
-        BLANK if keep == "observation" else action,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class KeptModel:
-    """A reward model that is shown what it was trained on, and no more."""
-
-    model: RewardModel
-    keep: str
-
-    @property
-    def resolution(self) -> float:
-        """That of the model."""
-        return self.model.resolution
-
-    @property
-    def comparable(self) -> Comparable:
-        """That of the model."""
-        return self.model.comparable
-
-    def score(self, trajectories: Sequence[Trajectory]) -> Batch[Score]:
-        """Score what is left of the trajectories."""
-        return self.model.score([self.reduced(t) for t in trajectories])
-
-    async def ascore(self, trajectories: Sequence[Trajectory]) -> Batch[Score]:
-        """Async twin of `score`."""
-        return await self.model.ascore([self.reduced(t) for t in trajectories])
-
-    def reduced(self, trajectory: Trajectory) -> Trajectory:
-        """Blank a trajectory as `keep_part` blanks samples."""
-        turns = []
-        for turn in trajectory.turns:
-            seen, action = _shown(self.keep, turn.observation, turn.action)
-            turns.append(replace(turn, observation=seen, action=action))
-        return replace(trajectory, turns=tuple(turns))
-
-
-class StudyParts(Installed):
-    """What is installed; a suite's settings say more of a reward model here.
-
-    One with `keep` is shown that part alone; one of kind `implicit` is an adapter.
-    """
-
-    def reward_model(self, choice: RewardModelChoice) -> RewardModel:
-        """Load a reward model, once a process."""
-        if choice.kind == "implicit":
-            return _implicit(choice.model)
-        model = super().reward_model(choice)
-        whole = choice.keep in {"", "all"}
-        return model if whole else KeptModel(model, choice.keep)
-
-
-@functools.lru_cache(maxsize=4)
-def _implicit(folder: str) -> RewardModel:
-    from langchain_agentrm.reward_models.implicit import ImplicitRewardModel
-
-    return ImplicitRewardModel(folder)
 
 
 def _made(

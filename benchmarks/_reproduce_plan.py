@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _reproduce_data import StudyParts, demonstrating, join_demos, keep_part, subset
+from _reproduce_data import demonstrating, join_demos, subset
 from _reproduce_pieces import TRANSFER, Piece, sized, with_types
 from _reproduce_settings import (
     AblationStudy,
@@ -17,6 +17,7 @@ from _reproduce_settings import (
     Stage,
 )
 
+from langchain_agentrm.evaluation._block import Installed
 from langchain_agentrm.evaluation.suite import (
     EnvironmentChoice,
     EvalConfig,
@@ -24,11 +25,13 @@ from langchain_agentrm.evaluation.suite import (
     RewardModelChoice,
     run_suite,
 )
+from langchain_agentrm.reward_models.kept import Keep
 from langchain_agentrm.training._config import Progress
 from langchain_agentrm.training.bc import CloneConfig, clone_policy
 from langchain_agentrm.training.demos import DemosConfig, collect_demos
 from langchain_agentrm.training.dialogues import DialoguesConfig, convert_dialogues
 from langchain_agentrm.training.implicit import ImplicitConfig, train_implicit
+from langchain_agentrm.training.keep import KeepConfig, keep_part
 from langchain_agentrm.training.pool import PoolConfig, build_pool
 from langchain_agentrm.training.rm import RewardConfig, train_reward_model
 from langchain_agentrm.training.rollouts import RolloutsConfig, extract_rollouts
@@ -452,7 +455,7 @@ class Plan:
                 self.out / name,
                 workers=self.workers,
                 block=10,
-                parts=StudyParts(),
+                parts=Installed(),
                 progress=told,
             ),
             group,
@@ -472,6 +475,6 @@ def _cut(
 
 
 def _blank(
-    keep: str, samples: Path, pool: Path, out: Path
+    keep: Keep, samples: Path, pool: Path, out: Path
 ) -> Callable[[Progress], Mapping[str, Any]]:
-    return lambda _: keep_part(keep, samples, pool, out)
+    return lambda _: keep_part(KeepConfig(keep=keep), samples, out, pool=pool)

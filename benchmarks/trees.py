@@ -52,6 +52,9 @@ def main(
     ),
     tasks: Annotated[int, typer.Option(min=2, help="Trees of each variant.")] = 48,
     simulations: Annotated[int, typer.Option(min=1, help="Iterations a tree.")] = 30,
+    process_tasks: Annotated[
+        int, typer.Option(min=2, help="Trees that one and two processes build.")
+    ] = 800,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of the processes.")] = 3,
     seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
 ) -> None:
@@ -81,7 +84,8 @@ def main(
             if variant != "plain"
         }
         estimate = estimate_trees(config).plain()
-        processes = _processes(config, policy, work, rounds)
+        many = config.model_copy(update={"tasks": process_tasks})
+        processes = _processes(many, policy, work, rounds)
     data = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", "benchmarks/trees.py", *sys.argv[1:]]),
@@ -165,6 +169,7 @@ def _processes(
     config: TreesConfig, policy: Path, work: Path, rounds: int
 ) -> dict[str, Any]:
     """Build with one and with two processes, in turns."""
+    load = round(os.getloadavg()[0], 2)
     walls: dict[int, list[float]] = {1: [], 2: []}
     stores: set[str] = set()
     for turn in range(rounds):
@@ -180,7 +185,9 @@ def _processes(
         "wall_seconds_1": round(statistics.median(walls[1]), 1),
         "wall_seconds_2": round(statistics.median(walls[2]), 1),
         "speed_up_of_2": round(statistics.median(ratios), 2),
+        "trees": config.tasks,
         "rounds": rounds,
+        "load_1min_before": load,
         "includes": "starting the processes and loading the policy",
         "equal_trees": len(stores) == 1,
     }
