@@ -62,8 +62,8 @@ pytest: $(VENV)/.installed-dev  ## The tests alone, WORKERS=2 at once
 test-installs: $(VENV)/.installed-dev  ## Each environment from one pip command
 	$(PYTEST) tests/installs -m installs -rs $(ARGS)
 
-test-kills: $(VENV)/.installed-dev  ## 50 searches killed at random moments
-	$(PYTEST) tests/faults/test_fifty_kills.py -m "kills or not kills" $(ARGS)
+test-kills: $(VENV)/.installed-dev  ## Searches and every stage killed at random moments
+	$(PYTEST) tests/faults/test_fifty_kills.py tests/faults/test_stages.py -m "kills or not kills" $(ARGS)
 
 test-ray: $(VENV)/.installed-dev  ## A Ray cluster of several nodes, one of them killed
 	$(PYTEST) tests/ray -m ray -rs $(ARGS)

@@ -13,10 +13,11 @@ from langchain_agentrm._files import MANIFEST
 from langchain_agentrm.evaluation.naming import parse_method
 from langchain_agentrm.training._config import Progress
 
-__all__ = ["TRANSFER", "Piece", "is_done", "sized", "with_types"]
+__all__ = ["TOY", "TRANSFER", "Piece", "is_done", "sized", "with_types"]
 
 TRANSFER = "transfer"
-_TOY = 0.05
+TOY = 0.05
+"""Scale below which only the fit of the pieces is tried."""
 _TOY_N = 4
 
 
@@ -52,7 +53,7 @@ def is_done(out: Path, piece: Piece) -> bool:
 
 def sized(methods: Sequence[str], scale: float) -> tuple[str, ...]:
     """At toy scale, methods of many samples are made those of few."""
-    if scale >= _TOY:
+    if scale >= TOY:
         return tuple(methods)
     found: dict[str, None] = {}
     for name in methods:

@@ -8,6 +8,7 @@ stops after about that time, and the same command goes on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil  # type: ignore[import-untyped]
 import typer
 from _reproduce_pieces import Piece, is_done
 from _reproduce_plan import Plan
@@ -34,6 +36,18 @@ MOST_MINUTES = 180
 _TELL_EVERY = 15.0
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and its children: what else runs does not count."""
+    this = psutil.Process()
+    own = this.cpu_times()
+    spent = own.user + own.system + own.children_user + own.children_system
+    for child in this.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            spent += times.user + times.system
+    return float(spent)
+
+
 class TimeIsUp(Exception):  # noqa: N818 - not an error
     """The call's time, or a piece's budget, is used up; what was done is on disk."""
 
@@ -43,7 +57,7 @@ class TimeIsUp(Exception):  # noqa: N818 - not an error
 
 
 class Ledger:
-    """Seconds of each piece over all calls, and the evaluations that were cut.
+    """CPU seconds of each piece over all calls, and the evaluations that were cut.
 
     Every piece has a file of its own, so that calls of different environments may run
     beside each other.
@@ -79,8 +93,9 @@ class Watch:
     ) -> None:
         self.piece, self.deadline, self.console = piece, deadline, console
         # Only an evaluation is of use when it is cut.
-        self.budget = piece.minutes * 60 - spent if piece.study else float("inf")
-        self.began = self.told = time.monotonic()
+        left = piece.minutes * 60 - spent if piece.study else float("inf")
+        self.last = cpu_seconds() + left
+        self.told = time.monotonic()
         self.first: float | None = None
 
     def __call__(self, done: float, total: float, /, **figures: float) -> None:
@@ -95,7 +110,7 @@ class Watch:
             )
         self.first = done if self.first is None else self.first
         if done < total and self._saved(done, figures):
-            if now - self.began > self.budget:
+            if cpu_seconds() > self.last:
                 raise TimeIsUp(cut=True)
             if now > self.deadline:
                 raise TimeIsUp(cut=False)
@@ -174,7 +189,7 @@ def report(
     notes = [
         (
             "Policies and reward models are trained here from nothing, on a CPU. "
-            f"The whole took {total:.0f} minutes."
+            f"The whole took {total:.0f} minutes of one core."
         ),
         *(f"{name} was not done: {why}" for name, why in skipped.items()),
         *(
@@ -212,7 +227,7 @@ def _work(
             return None
         worked = True
         console.print(f"{piece.name}, about {piece.minutes:g} min", highlight=False)
-        began = time.monotonic()
+        began = cpu_seconds()
         cut = False
         try:
             piece.run(
@@ -228,7 +243,7 @@ def _work(
             failed[piece.name] = str(error)
             console.print(f"  not done: {error}", highlight=False)
         finally:
-            ledger.add(piece, time.monotonic() - began, cut=cut)
+            ledger.add(piece, cpu_seconds() - began, cut=cut)
     return failed
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +22,8 @@ from langchain_agentrm.errors import CheckpointError, ConfigurationError
 
 __all__ = [
     "MANIFEST",
+    "PART",
+    "append_jsonl",
     "file_digest",
     "finished",
     "folder_digest",
@@ -29,9 +35,13 @@ __all__ = [
     "write_jsonl",
     "write_manifest",
     "write_text",
+    "writing",
 ]
 
 MANIFEST = "manifest.json"
+PART = ".part-"
+"""Begins the name of a folder that is filled before its files are moved."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PACKAGES = (
     "accelerate",
     "langchain-agentrm",
@@ -52,21 +62,61 @@ def write_bytes(path: Path, data: bytes) -> None:
     Args:
         path: Where to; its folder is made if absent.
         data: The content.
+
+    Raises:
+        CheckpointError: If it cannot be written, as when the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, so that two processes that write at once cannot mix.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own, so that two processes that write at once cannot mix.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            # mkstemp makes files that only their owner reads.
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path, *, room_only: bool = False) -> Iterator[None]:
+    """Turn an error of the disk into one that names the file and the remedy.
+
+    Args:
+        path: What is written inside.
+        room_only: Leave all but a full disk as it is: the work inside does other
+            things, too.
+
+    Raises:
+        CheckpointError: If what is done inside cannot write.
+    """
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes files that only their owner reads.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except CheckpointError:
         raise
+    except Exception as error:
+        full = _is_full(error)
+        if not full and (room_only or not isinstance(error, OSError)):
+            raise
+        msg = f"{path} could not be written: {error}."
+        remedy = "Check that the folder may be written to, and run it again."
+        if full:
+            remedy = "Make room, and run it again: what was finished is kept."
+        raise CheckpointError(msg, remedy=remedy) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    # safetensors gives the number in a text; torch only says where it stopped writing.
+    text = str(error)
+    found = re.search(r"\(os error (\d+)\)", text)
+    return "unexpected pos" in text if found is None else int(found[1]) in _FULL
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,6 +142,30 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> int:
     lines = [json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in rows]
     write_text(path, "".join(line + "\n" for line in lines))
     return len(lines)
+
+
+def append_jsonl(path: Path, rows: Iterable[object]) -> None:
+    """Add one compact JSON value a line, on disk when this returns.
+
+    Raises:
+        CheckpointError: If they cannot be written, as when the disk is full; the file
+            ends then where it ended before.
+    """
+    lines = [json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in rows]
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            rest = memoryview("".join(line + "\n" for line in lines).encode())
+            try:
+                while rest:
+                    rest = rest[stream.write(rest) :]
+                os.fsync(stream.fileno())
+            except OSError:
+                # Taking bytes off needs no room; a device has none to take off.
+                with suppress(OSError):
+                    stream.truncate(before)
+                raise
 
 
 def read_json(path: Path) -> Any:
@@ -218,6 +292,7 @@ def write_manifest(
     Returns:
         The manifest.
     """
+    _tidy(folder)
     manifest = {
         "stage": stage,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -233,6 +308,21 @@ def write_manifest(
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the parts of files that a killed process had not come to the end of.
+
+    What else a folder hides is not ours: only what is called as they are is removed.
+    """
+    for path in folder.glob(".*"):
+        # What `mkstemp` and `mkdtemp` add to a name has eight letters.
+        name, dot = path.name[1:-9], path.name[-9:-8]
+        if path.is_dir():
+            if path.name[:-8] == PART:
+                shutil.rmtree(path, ignore_errors=True)
+        elif dot == "." and (name == MANIFEST or (folder / name).is_file()):
+            path.unlink(missing_ok=True)
 
 
 def _versions() -> dict[str, str]:

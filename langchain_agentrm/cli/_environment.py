@@ -11,7 +11,7 @@ from langchain_agentrm.environments._options import with_options
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import ConfigurationError
 
-__all__ = ["Options", "Prompts", "find_environment"]
+__all__ = ["Options", "Prompts", "find_environment", "read_options"]
 
 Options = Annotated[
     list[str] | None,
@@ -47,6 +47,24 @@ def find_environment(
         ConfigurationError: If a text is no option, or the environment has no such one.
     """
     factory = registry.get(name)
+    given = read_options(options)
+    if prompts is not None:
+        _set(given, "prompts", prompts)
+    return with_options(factory, given)
+
+
+def read_options(options: list[str] | None) -> dict[str, str]:
+    """Read the options of a command line.
+
+    Args:
+        options: Texts `NAME=VALUE`.
+
+    Returns:
+        Values by name.
+
+    Raises:
+        ConfigurationError: If a text is no option, or a name is given twice.
+    """
     given: dict[str, str] = {}
     for text in options or []:
         key, equals, value = text.partition("=")
@@ -54,9 +72,7 @@ def find_environment(
             msg = f"--option {text!r} is no NAME=VALUE."
             raise ConfigurationError(msg, remedy="Write it so, such as perturbation=2.")
         _set(given, key, value)
-    if prompts is not None:
-        _set(given, "prompts", prompts)
-    return with_options(factory, given)
+    return given
 
 
 def _set(given: dict[str, str], key: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""`agentrm train explicit`, `rollouts`, `implicit`: reward models of any size."""
+"""`agentrm train keep`, `explicit`, `rollouts`, `implicit`: reward models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langchain_agentrm.cli._stages import (
     show,
 )
 
-__all__ = ["add_to", "explicit", "implicit", "rollouts"]
+__all__ = ["add_to", "explicit", "implicit", "keep", "rollouts"]
 
 Base = Annotated[
     str, typer.Option(help="Folder or hub id of the checkpoint to begin with.")
@@ -29,8 +29,23 @@ SEED = typer.Option(help="Seed that all draws derive from.")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `agentrm train`."""
-    for command in (explicit, rollouts, implicit):
+    for command in (keep, explicit, rollouts, implicit):
         app.command()(command)
+
+
+def keep(
+    samples: Annotated[Path, typer.Option(help="Folder of stage samples.")],
+    keep: Annotated[str, typer.Option(help="action or observation.")],
+    out: Out,
+    pool: Annotated[
+        Path | None, typer.Option(help="Folder of stage pool, which stage rm reads.")
+    ] = None,
+) -> None:
+    """Blank the other part of all turns, to train a reward model of one part."""
+    from langchain_agentrm.training.keep import KeepConfig, keep_part
+
+    config = make(KeepConfig, None, keep=keep)
+    show({"keep": keep_part(config, samples, out, pool=pool)})
 
 
 def explicit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -25,6 +25,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
+OnBadRow = Literal["refuse", "skip"]
 Out = Annotated[Path, typer.Option(help="Output folder; a stopped run goes on there.")]
 
 
@@ -68,7 +69,8 @@ def run(
     reward_model: Annotated[
         list[str] | None,
         typer.Option(
-            help="MODEL or NAME=MODEL: a folder, hub id, vllm: or judge:; repeatable."
+            help="MODEL or NAME=MODEL: a folder, hub id, implicit:FOLDER, vllm: or "
+            "judge:; repeatable."
         ),
     ] = None,
     reward_url: Annotated[
@@ -159,7 +161,10 @@ def offline(
     out: Out,
     reward_model: Annotated[
         str | None,
-        typer.Option(help="Folder, hub id, vllm: or judge:; by default the embedded."),
+        typer.Option(
+            help="Folder, hub id, implicit:FOLDER, vllm: or judge:; by default the "
+            "embedded."
+        ),
     ] = None,
     env: Annotated[
         str, typer.Option(help="Environment of the embedded reward model.")
@@ -172,6 +177,9 @@ def offline(
         float, typer.Option(min=0, help="Least difference of siblings' values.")
     ] = 0.1,
     tasks: Annotated[int | None, typer.Option(min=1, help="First tasks only.")] = None,
+    on_bad_row: Annotated[
+        OnBadRow, typer.Option(help="refuse or skip malformed samples.")
+    ] = "refuse",
 ) -> None:
     """Hold a reward model against labelled states: siblings, errors, calibration."""
     from langchain_agentrm.evaluation.analysis import (
@@ -182,7 +190,12 @@ def offline(
 
     model = reward_model or str(embedded_models(env).reward_model)
     config = OfflineConfig(
-        reward_model=model, base_url=reward_url, name=name, gap=gap, tasks=tasks
+        reward_model=model,
+        base_url=reward_url,
+        name=name,
+        gap=gap,
+        tasks=tasks,
+        on_bad_row=on_bad_row,
     )
     with watching() as watch:
         analyse_offline(config, samples, out, progress=watch("offline"))

@@ -20,6 +20,7 @@ from langchain_agentrm.cli._backend import (
     RayAddress,
     Workers,
 )
+from langchain_agentrm.cli._environment import Options, read_options
 from langchain_agentrm.cli._progress import watching
 from langchain_agentrm.cli._stages import Out, Seed, Settings
 from langchain_agentrm.cli._stages import make as _make
@@ -49,6 +50,7 @@ def _train() -> None:
 def demos(
     out: Out,
     env: Env = "babyai",
+    option: Options = None,
     n_per_type: Annotated[int, typer.Option(help="Tasks of each type.")] = 1600,
     seed: Seed = 0,
     settings: Settings = None,
@@ -56,7 +58,8 @@ def demos(
     """Let the environment's expert demonstrate."""
     from langchain_agentrm.training.demos import DemosConfig, collect_demos
 
-    config = _make(DemosConfig, settings, env=env, n_per_type=n_per_type, seed=seed)
+    given: dict[str, Any] = {"env": env, "options": read_options(option)}
+    config = _make(DemosConfig, settings, **given, n_per_type=n_per_type, seed=seed)
     with watching() as watch:
         done = collect_demos(config, out, progress=watch("demos"))
     _show({"demos": done})
@@ -66,6 +69,8 @@ def demos(
 def bc(
     demos: Annotated[Path, typer.Option(help="Folder of stage demos.")],
     out: Out,
+    env: Env = "babyai",
+    option: Options = None,
     seed: Seed = 0,
     minutes: Annotated[
         float | None, typer.Option(help="Most CPU minutes; by default no limit.")
@@ -75,7 +80,8 @@ def bc(
     """Train a small policy from scratch on demonstrations."""
     from langchain_agentrm.training.bc import CloneConfig, clone_policy
 
-    config = _make(CloneConfig, settings, seed=seed, cpu_minutes=minutes)
+    given: dict[str, Any] = {"env": env, "options": read_options(option)}
+    config = _make(CloneConfig, settings, **given, seed=seed, cpu_minutes=minutes)
     with watching() as watch:
         done = clone_policy(config, demos, out, progress=watch("bc"))
     _show({"bc": done})
@@ -86,6 +92,7 @@ def trees(
     policy: Policy,
     out: Out,
     env: Env = "babyai",
+    option: Options = None,
     labeller: Annotated[
         str, typer.Option(help="rollouts, mcts, or agentrm: the paper's search.")
     ] = "rollouts",
@@ -112,7 +119,7 @@ def trees(
     from langchain_agentrm.training.trees import TreesConfig, build_trees
 
     given: dict[str, Any] = {"env": env, "labeller": labeller}
-    given |= {"tasks": tasks, "seed": seed}
+    given |= {"options": read_options(option), "tasks": tasks, "seed": seed}
     if labeller == "agentrm":
         given = {**TreesConfig.paper().model_dump(), **given}
     if simulations is not None:
@@ -163,6 +170,7 @@ def pool(
     policy: PolicyFolder,
     out: Out,
     env: Env = "babyai",
+    option: Options = None,
     tasks: Annotated[int, typer.Option(help="Tasks in all.")] = 400,
     seed: Seed = 0,
     settings: Settings = None,
@@ -170,7 +178,8 @@ def pool(
     """Play the dev episodes that choose the reward model's checkpoint."""
     from langchain_agentrm.training.pool import PoolConfig, build_pool
 
-    config = _make(PoolConfig, settings, env=env, tasks=tasks, seed=seed)
+    given: dict[str, Any] = {"env": env, "options": read_options(option)}
+    config = _make(PoolConfig, settings, **given, tasks=tasks, seed=seed)
     with watching() as watch:
         done = build_pool(config, policy, out, progress=watch("pool"))
     _show({"pool": done})
@@ -203,6 +212,7 @@ def rm(
 def mini(
     out: Out,
     env: Env = "babyai",
+    option: Options = None,
     seed: Seed = 0,
     minutes: Annotated[float, typer.Option(help="Size of the run.")] = 15.0,
     labeller: Annotated[str, typer.Option(help="rollouts or mcts.")] = "rollouts",
@@ -221,6 +231,7 @@ def mini(
         MiniConfig,
         None,
         env=env,
+        options=read_options(option),
         seed=seed,
         minutes=minutes,
         labeller=labeller,

@@ -26,6 +26,7 @@ from langchain_agentrm.evaluation.suite_config import (
     fits,
 )
 from langchain_agentrm.reward_models.base import RewardModel
+from langchain_agentrm.reward_models.kept import KeptRewardModel
 from langchain_agentrm.sampling.base import Proposer
 from langchain_agentrm.types import TaskRef
 
@@ -71,17 +72,35 @@ class Installed:
                 chat_model(choice.model, base_url=choice.base_url)
             )
         found: Proposer = _loaded[at]
+        _forget(found)
         return found
 
     def reward_model(self, choice: RewardModelChoice) -> RewardModel:
-        """Load a reward model, once a process."""
-        at = ("rm", choice.model, choice.base_url or "")
+        """Load a reward model, once a process; with `keep` it is shown that alone."""
+        implicit = choice.kind == "implicit"
+        word = f"implicit:{choice.model}" if implicit else choice.model
+        at = ("rm", word, choice.base_url or "")
         if at not in _loaded:
             from langchain_agentrm.reward_models.factory import reward_model
 
-            _loaded[at] = reward_model(choice.model, base_url=choice.base_url)
+            _loaded[at] = reward_model(word, base_url=choice.base_url)
         found: RewardModel = _loaded[at]
+        _forget(found)
+        if choice.keep in {"action", "observation"}:
+            return KeptRewardModel(found, choice.keep)
         return found
+
+
+def _forget(model: object) -> None:
+    """Drop what a model in this process keeps of the texts of earlier blocks.
+
+    Scores depend on it, far below what they resolve: without it a run that goes on
+    after a kill would not end in the same bytes.
+    """
+    for part in (model, getattr(model, "model", None)):
+        forget = getattr(part, "forget", None)
+        if callable(forget):
+            forget()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ episode has come. What search asks is which of the siblings of one state is best
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from langchain_agentrm._files import (
+    append_jsonl,
     file_digest,
     finished,
     folder_digest,
@@ -28,7 +28,7 @@ from langchain_agentrm._files import (
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.evaluation._offline_figures import Scored, analyse
 from langchain_agentrm.reward_models.base import RewardModel
-from langchain_agentrm.training._config import Progress, StageConfig, silent
+from langchain_agentrm.training._config import Progress, ReadConfig, silent
 from langchain_agentrm.training.samples import TaskSamples, read_samples
 from langchain_agentrm.trajectory import Trajectory, Turn
 
@@ -50,7 +50,7 @@ SCORED_FILE = "scored.jsonl"
 _BATCH = 20
 
 
-class OfflineConfig(StageConfig):
+class OfflineConfig(ReadConfig):
     """Settings of `analyse_offline`."""
 
     reward_model: str = Field(description="Folder, hub id, vllm: or judge:.")
@@ -95,13 +95,19 @@ def analyse_offline(
     if done is not None:
         return done
     began = time.monotonic()
+    tasks = read_samples(samples, on_bad=config.on_bad_row)
+    # Only now: what cannot be read must not bind the folder to these settings.
     _hold(settings, out)
     if reward_model is None:
         from langchain_agentrm.reward_models.factory import reward_model as make
 
         reward_model = make(config.reward_model, base_url=config.base_url)
     rows = _score(
-        config, read_samples(samples), out / SCORED_FILE, reward_model, progress
+        config,
+        tasks,
+        out / SCORED_FILE,
+        reward_model,
+        progress,
     )
     failed = sum(row.score is None for row in rows)
     if failed == len(rows):
@@ -141,18 +147,11 @@ def _score(
     rows = _kept(path)
     seen = {row.task for row in rows}
     todo = [task for task in tasks if task.task["id"] not in seen]
-    with path.open("a", encoding="utf-8") as stream:
-        for i in range(0, len(todo), _BATCH):
-            made = list(_scored(todo[i : i + _BATCH], reward_model))
-            rows += made
-            stream.writelines(
-                json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":"))
-                + "\n"
-                for row in made
-            )
-            stream.flush()
-            os.fsync(stream.fileno())
-            progress(len(tasks) - len(todo) + min(len(todo), i + _BATCH), len(tasks))
+    for i in range(0, len(todo), _BATCH):
+        made = list(_scored(todo[i : i + _BATCH], reward_model))
+        rows += made
+        append_jsonl(path, map(asdict, made))
+        progress(len(tasks) - len(todo) + min(len(todo), i + _BATCH), len(tasks))
     return rows
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from langchain_agentrm._files import (
+    append_jsonl,
     finished,
     folder_digest,
     read_json,
@@ -128,8 +128,8 @@ def run_suite(
     backend = backend or LocalBackend(workers)
     setup = functools.partial(_setup, _folders(config))
     for _, done in backend.run(setup, blocks):
-        _append(out / POOLS_FILE, done.pools)
-        _append(out / EPISODES_FILE, done.episodes)
+        append_jsonl(out / POOLS_FILE, done.pools)
+        append_jsonl(out / EPISODES_FILE, done.episodes)
         kept.episodes += done.episodes
         kept.pools += done.pools
         seen += len({row["task_id"] for row in done.episodes})
@@ -306,14 +306,6 @@ def _setup(digests: Mapping[str, str]) -> Callable[[Block], Done]:
     for folder, digest in digests.items():
         check_digest(Path(folder), digest)
     return play
-
-
-def _append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _in_order(config: EvalConfig, rows: Done, cells: Mapping[Cell, Any]) -> Done:

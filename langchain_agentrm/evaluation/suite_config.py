@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from langchain_agentrm.embedded import embedded_models
@@ -124,7 +125,8 @@ class RewardModelChoice(_Choice):
     """A reward model, and what the report may say of it."""
 
     model: str = Field(
-        default=EMBEDDED, description="Folder, hub id, vllm:, judge:, or `embedded`."
+        default=EMBEDDED,
+        description="Folder, hub id, implicit:, vllm:, judge:, or `embedded`.",
     )
     base_url: str | None = Field(default=None, description="Its server.")
     environments: tuple[str, ...] = Field(
@@ -140,9 +142,24 @@ class RewardModelChoice(_Choice):
         default="", description="Name of the policy whose trees it learnt from."
     )
     states: int | None = Field(default=None, gt=0, description="Training states.")
-    keep: str = Field(
-        default="", description="What of a state it reads, such as `action`."
+    keep: Literal["", "all", "full", "action", "observation"] = Field(
+        default="",
+        description="What of a state it was trained on, and is shown; `all` says that "
+        "it is the whole one of a comparison.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_word(cls, data: Any) -> Any:
+        """Take `implicit:FOLDER` for the folder and the kind."""
+        word = data.get("model") if isinstance(data, dict) else None
+        kind, colon, folder = str(word or "").partition(":")
+        if kind != "implicit" or not colon:
+            return data
+        if data.get("kind", kind) != kind:
+            msg = f"{word!r} is of kind 'implicit'"
+            raise ValueError(msg)
+        return {**data, "model": folder, "kind": kind}
 
 
 class EvalConfig(StageConfig):

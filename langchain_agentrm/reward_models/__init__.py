@@ -2,9 +2,9 @@
 
 In process: `AgentRM` for value heads and models of steps, `ImplicitRewardModel` for a
 policy beside its reference. Served: `VLLMRewardModel`, `VLLMEngineRewardModel`,
-`ServedImplicitRewardModel`. `JudgeRewardModel` asks a chat model. `EnsembleRewardModel`
-and `CalibratedRewardModel` stand before others, and `FunctionRewardModel` wraps a
-function. `reward_model` makes one from a word.
+`ServedImplicitRewardModel`. `JudgeRewardModel` asks a chat model.
+`EnsembleRewardModel`, `CalibratedRewardModel` and `KeptRewardModel` stand before
+others; `FunctionRewardModel` wraps a function. `reward_model` makes one from a word.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from langchain_agentrm.reward_models.in_process import AgentRM
     from langchain_agentrm.reward_models.judge import JudgeRewardModel
+    from langchain_agentrm.reward_models.kept import KeptRewardModel
     from langchain_agentrm.reward_models.layout import Layout, read_layout
     from langchain_agentrm.reward_models.vllm import VLLMRewardModel
     from langchain_agentrm.reward_models.vllm_engine import VLLMEngineRewardModel
@@ -47,6 +48,7 @@ __all__ = [
     "FunctionRewardModel",
     "ImplicitRewardModel",
     "JudgeRewardModel",
+    "KeptRewardModel",
     "Layout",
     "RewardModel",
     "ServedImplicitRewardModel",
@@ -68,6 +70,7 @@ _MODULES = {
     "EnsembleRewardModel": "ensemble",
     "ImplicitRewardModel": "implicit",
     "JudgeRewardModel": "judge",
+    "KeptRewardModel": "kept",
     "Layout": "layout",
     "ServedImplicitRewardModel": "implicit_served",
     "VLLMEngineRewardModel": "vllm_engine",

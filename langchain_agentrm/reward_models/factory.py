@@ -19,6 +19,8 @@ def reward_model(
     """Make the reward model that a word names.
 
     - `FOLDER`, `local:FOLDER` or a hub id `OWNER/NAME`: `AgentRM` in process.
+    - `implicit:FOLDER`: an adapter of `agentrm train implicit`, or another whose base
+      is the reference; the factor of its rewards is that of its training.
     - `vllm:FOLDER`: a vLLM server at `base_url`; the folder holds the tokenizer that
       renders trajectories.
     - `judge:openai:MODEL` or `judge:FOLDER`: a chat model as a list-wise judge;
@@ -44,7 +46,8 @@ def reward_model(
         return _served(rest, base_url, options)
     if kind == "judge" and rest:
         return _judge(rest, base_url, options)
-    path = rest if kind == "local" else name
+    implicit = kind == "implicit"
+    path = rest if kind in {"local", "implicit"} else name
     if base_url is not None:
         msg = f"base_url={base_url!r} has no meaning for {name!r}."
         raise ConfigurationError(
@@ -54,12 +57,38 @@ def reward_model(
         msg = f"Reward model {name!r} is neither a checkpoint folder nor a hub id."
         raise ConfigurationError(
             msg,
-            remedy="Use a folder, OWNER/NAME, vllm:FOLDER with --base-url, or "
-            "judge:openai:MODEL.",
+            remedy="Use a folder, OWNER/NAME, implicit:FOLDER, vllm:FOLDER with "
+            "--base-url, or judge:openai:MODEL.",
+        )
+    card = _card(Path(path))
+    if implicit:
+        return _implicit(path, card, options)
+    if card.get("kind") == "implicit":
+        msg = f"{path!r} is an implicit reward model: it has no head."
+        raise ConfigurationError(
+            msg, remedy=f"Use implicit:{path}; in a suite's settings, kind: implicit."
         )
     from langchain_agentrm.reward_models import AgentRM
 
     return AgentRM(path, **options)
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """What training wrote beside the weights; nothing where there is none."""
+    file = folder / "agentrm.json"
+    if not file.is_file():
+        return {}
+    from langchain_agentrm.reward_models._checkpoint.sources import read_object
+
+    return read_object(file)
+
+
+def _implicit(path: str, card: dict[str, Any], options: dict[str, Any]) -> RewardModel:
+    from langchain_agentrm.reward_models.implicit import ImplicitRewardModel
+
+    # With another factor than in training the rewards are no estimates of a score.
+    known = {"beta": float(card["beta"])} if "beta" in card else {}
+    return ImplicitRewardModel(path, **{**known, **options})
 
 
 def _served(

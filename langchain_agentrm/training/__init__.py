@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         write_card,
     )
     from langchain_agentrm.training.implicit import ImplicitConfig, train_implicit
+    from langchain_agentrm.training.keep import KeepConfig, keep_part
     from langchain_agentrm.training.mini import MiniConfig, train_mini
     from langchain_agentrm.training.pool import PoolConfig, build_pool
     from langchain_agentrm.training.rm import RewardConfig, train_reward_model
@@ -61,6 +62,7 @@ __all__ = [
     "ExplicitConfig",
     "FineTuneConfig",
     "ImplicitConfig",
+    "KeepConfig",
     "LocalBackend",
     "MiniConfig",
     "PoolConfig",
@@ -83,6 +85,7 @@ __all__ = [
     "extract_rollouts",
     "extract_samples",
     "fine_tune",
+    "keep_part",
     "make_backend",
     "pull_from_hub",
     "push_to_hub",
@@ -106,6 +109,7 @@ _HOME = {
     "ExplicitConfig": "explicit",
     "FineTuneConfig": "sft",
     "ImplicitConfig": "implicit",
+    "KeepConfig": "keep",
     "LocalBackend": "backends",
     "MiniConfig": "mini",
     "PoolConfig": "pool",
@@ -128,6 +132,7 @@ _HOME = {
     "extract_rollouts": "rollouts",
     "extract_samples": "samples",
     "fine_tune": "sft",
+    "keep_part": "keep",
     "make_backend": "backends",
     "pull_from_hub": "hub",
     "push_to_hub": "hub",

@@ -8,19 +8,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_agentrm._files import MANIFEST, read_json, same_settings, write_json
+from langchain_agentrm._files import (
+    MANIFEST,
+    PART,
+    read_json,
+    same_settings,
+    write_json,
+)
 from langchain_agentrm.errors import CheckpointError
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-__all__ = ["CHECKPOINTS", "begin", "clean", "last_checkpoint", "save_best"]
+__all__ = [
+    "CHECKPOINTS",
+    "begin",
+    "clean",
+    "last_checkpoint",
+    "save_best",
+    "sort_adapter",
+]
 
 CHECKPOINTS = "checkpoints"
 """Subfolder that the trainer writes its checkpoints to."""
 
 _SETTINGS = "settings.json"
 _STATE = "trainer_state.json"
+_ADAPTER = "adapter_config.json"
 
 
 def begin(out: Path, settings: Mapping[str, Any]) -> None:
@@ -79,11 +93,12 @@ def save_best(trainer: Trainer, card: Mapping[str, Any], out: Path) -> list[str]
     """
     out.mkdir(parents=True, exist_ok=True)
     main = trainer.is_world_process_zero()
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=out)) if main else out / ".part"
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=out)) if main else out / ".part"
     try:
         trainer.save_model(str(part))
         if not main:
             return []
+        sort_adapter(part)
         # A pickle and an empty model card are not wanted in a model's folder.
         for name in ("training_args.bin", "README.md"):
             (part / name).unlink(missing_ok=True)
@@ -97,6 +112,25 @@ def save_best(trainer: Trainer, card: Mapping[str, Any], out: Path) -> list[str]
     finally:
         if main:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def sort_adapter(folder: Path) -> None:
+    """Put the layers that an adapter names in order, if there is an adapter.
+
+    PEFT writes a set of them as it comes, which differs from process to process, and so
+    would the folder's digest.
+
+    Args:
+        folder: Where the adapter was saved.
+    """
+    path = folder / _ADAPTER
+    if not path.exists():
+        return
+    config = read_json(path)
+    for name, value in config.items():
+        if name.endswith("_modules") and isinstance(value, list):
+            config[name] = sorted(value)
+    write_json(path, config)
 
 
 def clean(out: Path) -> None:

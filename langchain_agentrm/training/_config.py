@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from langchain_agentrm.environments._options import with_options
 from langchain_agentrm.environments.base import EnvironmentFactory
+from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.training._row_files import OnBadRow
 
-__all__ = ["Progress", "StageConfig", "derive", "find_factory", "silent", "unit"]
+__all__ = [
+    "PlayConfig",
+    "Progress",
+    "ReadConfig",
+    "StageConfig",
+    "derive",
+    "find_factory",
+    "silent",
+    "unit",
+]
 
 
 class StageConfig(BaseModel):
@@ -27,6 +40,41 @@ class StageConfig(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Settings as plain JSON."""
         return self.model_dump(mode="json")
+
+
+class PlayConfig(StageConfig):
+    """Settings of a stage that plays an environment."""
+
+    env: str = Field(default="babyai", description="Registry name.")
+    options: dict[str, str] = Field(
+        default_factory=dict, description="Of the environment, such as perturbation."
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """Settings as plain JSON; options only where some are given.
+
+        So what was made before there were options still counts as made.
+        """
+        out = super().plain()
+        if not self.options:
+            del out["options"]
+        return out
+
+
+class ReadConfig(StageConfig):
+    """Settings of a stage that reads rows."""
+
+    on_bad_row: OnBadRow = Field(
+        default="refuse",
+        description="Whether a malformed row is an error, or is left out.",
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """Settings as plain JSON; how bad rows are taken only where it is not usual."""
+        out = super().plain()
+        if self.on_bad_row == "refuse":
+            del out["on_bad_row"]
+        return out
 
 
 class Progress(Protocol):
@@ -61,13 +109,34 @@ def unit(*parts: object) -> float:
     return derive(*parts) / 2**63
 
 
-def find_factory(env: str, factory: EnvironmentFactory | None) -> EnvironmentFactory:
-    """Take the factory given, else the one registered under the name."""
+def find_factory(
+    env: str,
+    factory: EnvironmentFactory | None,
+    options: Mapping[str, str] | None = None,
+) -> EnvironmentFactory:
+    """Take the factory given, else the one registered under the name.
+
+    Args:
+        env: Registry name.
+        factory: An environment that is taken as it is.
+        options: Of the registered one, as texts by name.
+
+    Returns:
+        The factory.
+
+    Raises:
+        UnknownTaskError: If no environment has this name.
+        ConfigurationError: If it has no such option, or both a factory and options are
+            given.
+    """
     if factory is not None:
+        if options:
+            msg = f"options={dict(options)!r} are given beside a factory of one's own."
+            raise ConfigurationError(msg, remedy="Make the factory with them.")
         return factory
     from langchain_agentrm.environments import registry
 
-    return registry.get(env)
+    return with_options(registry.get(env), options or {})
 
 
 def model_folder_exists(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from langchain_agentrm._files import write_bytes, write_json
+from langchain_agentrm._files import PART, write_bytes, write_json, writing
 
 __all__ = [
     "Optimisers",
@@ -136,10 +136,11 @@ def save_model(model: Any, tokenizer: Any, card: dict[str, Any], out: Path) -> N
         out: The folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=out))
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=out))
     try:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        with writing(out, room_only=True):
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
         write_json(part / "agentrm.json", card)
         # The weights last: their presence says that the folder is whole.
         for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):

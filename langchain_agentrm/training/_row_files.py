@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.errors import CheckpointError, ConfigurationError
+from langchain_agentrm.trajectory import SERIALIZER
+from langchain_agentrm.types import TaskRef
 
-__all__ = ["BadRow", "FileRow", "read_rows"]
+__all__ = [
+    "MALFORMED",
+    "BadRow",
+    "FileRow",
+    "OnBadRow",
+    "finite",
+    "read_rows",
+    "reason",
+    "take_rows",
+    "task_of",
+]
+
+_log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+
+OnBadRow = Literal["refuse", "skip"]
+"""Whether a malformed row is an error, or is left out with a warning."""
+
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading a row that lacks something, or holds something else, raises."""
 
 
 class BadRow(ValueError):  # noqa: N818 - it is data of the stage, not a fault of it
@@ -76,6 +100,96 @@ def read_rows(path: Path) -> Iterator[FileRow]:
         yield from _array(path, text)
     else:
         yield from _lines(path, text)
+
+
+def take_rows(
+    path: Path,
+    read: Callable[[Any], Row],
+    what: str,
+    *,
+    on_bad: OnBadRow = "refuse",
+    remedy: str,
+) -> Iterator[tuple[int, Row]]:
+    """Read the rows that a stage wrote, or rows of that form from elsewhere.
+
+    Args:
+        path: The file.
+        read: Makes a row of parsed JSON; what it raises says what is wrong.
+        what: What a row is, for messages.
+        on_bad: Whether a malformed row is an error or is left out with a warning.
+        remedy: How to get good rows.
+
+    Yields:
+        Line, and row.
+
+    Raises:
+        CheckpointError: If the file is absent, a row is malformed and `on_bad` is
+            `"refuse"`, or a row was rendered by another serializer; names file and
+            line.
+    """
+    if not path.exists():
+        msg = f"There is no file {path}."
+        raise CheckpointError(msg, remedy="Run the stage that writes it.")
+    for row in read_rows(path):
+        version: Any = SERIALIZER
+        try:
+            value = row.parsed()
+            if isinstance(value, dict):
+                version = value.get("serializer", SERIALIZER)
+            made = read(value)
+        except MALFORMED as error:
+            msg = f"{path}:{row.line}: malformed {what}: {reason(error)}."
+            # A row of another version may well have another form.
+            if version == SERIALIZER:
+                if on_bad == "refuse":
+                    raise CheckpointError(
+                        msg, remedy=f"{remedy}, or leave such out: on_bad_row=skip."
+                    ) from error
+                _log.warning("%s Skipped.", msg)
+                continue
+        # Never skipped: values learned under another rendering mean something else.
+        if version != SERIALIZER:
+            msg = (
+                f"{path}:{row.line}: rendered by serializer {version!r}, here it is "
+                f"{SERIALIZER!r}."
+            )
+            raise CheckpointError(msg, remedy=f"{remedy}.")
+        yield row.line, made
+
+
+def reason(error: Exception) -> str:
+    """Say what is wrong with a row that could not be read."""
+    return f"lacks {error}" if isinstance(error, KeyError) else str(error)
+
+
+def task_of(row: Any) -> TaskRef:
+    """Read a row's task.
+
+    Raises:
+        KeyError: If a part is missing.
+        TypeError: If there is no object of parts.
+        ValueError: If the seed is no whole number.
+    """
+    task = row["task"]
+    return TaskRef(
+        env=str(task["env"]),
+        type=str(task["type"]),
+        id=str(task["id"]),
+        seed=int(task["seed"]),
+    )
+
+
+def finite(value: Any, name: str) -> float:
+    """Read a number.
+
+    Raises:
+        BadRow: If it is none, or not finite.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        msg = f"{name}={value!r:.40} is no finite number"
+        raise BadRow(msg)
+    return float(value)
 
 
 def _lines_of_arrays(text: str) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from langchain_agentrm.errors import CheckpointError
 from langchain_agentrm.search.ids import node_id
-from langchain_agentrm.training._row_files import BadRow, read_rows
+from langchain_agentrm.training._row_files import (
+    BadRow,
+    OnBadRow,
+    finite,
+    take_rows,
+    task_of,
+)
 from langchain_agentrm.trajectory import SERIALIZER, Trajectory, Turn, render
 from langchain_agentrm.types import TaskRef
 
 __all__ = ["LabelledPath", "TaskSamples", "read_samples", "state_rows"]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,7 @@ class TaskSamples:
         }
 
 
-def read_samples(
-    path: Path, *, on_bad: Literal["refuse", "skip"] = "refuse"
-) -> list[TaskSamples]:
+def read_samples(path: Path, *, on_bad: OnBadRow = "refuse") -> list[TaskSamples]:
     """Read tasks with labelled paths, as `extract_samples` and `build_pool` write.
 
     Args:
@@ -96,33 +96,10 @@ def read_samples(
             `"refuse"`, or a row was rendered by another serializer; names file and
             line.
     """
-    if not path.exists():
-        msg = f"There is no file {path}."
-        raise CheckpointError(msg, remedy="Run the stage that writes it.")
-    out = []
-    for row in read_rows(path):
-        try:
-            value = row.parsed()
-            version = value.get("serializer", SERIALIZER)
-            samples = _read(value)
-        except (BadRow, ValueError, TypeError, KeyError, AttributeError) as error:
-            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            msg = f"{path}:{row.line}: malformed samples: {what}."
-            if on_bad == "refuse":
-                raise CheckpointError(
-                    msg, remedy="Extract the samples again, or skip bad rows."
-                ) from error
-            _log.warning("%s Skipped.", msg)
-            continue
-        # Never skipped: values learned under another rendering mean something else.
-        if version != SERIALIZER:
-            msg = (
-                f"{path}:{row.line}: rendered by serializer {version!r}, here it is "
-                f"{SERIALIZER!r}."
-            )
-            raise CheckpointError(msg, remedy="Extract the samples again.")
-        out.append(samples)
-    return out
+    rows = take_rows(
+        path, _read, "samples", on_bad=on_bad, remedy="Extract the samples again"
+    )
+    return [samples for _, samples in rows]
 
 
 def _read(row: Any) -> TaskSamples:
@@ -136,16 +113,10 @@ def _read(row: Any) -> TaskSamples:
         if not all(x is None or math.isfinite(x[0]) for x in labels):
             msg = "a label that is no finite number"
             raise BadRow(msg)
-        paths.append(LabelledPath(steps, labels, float(p["score"]), int(p["count"])))
-    task = row["task"]
-    ref = TaskRef(
-        env=str(task["env"]),
-        type=str(task["type"]),
-        id=str(task["id"]),
-        seed=int(task["seed"]),
-    )
+        score = finite(p["score"], "score")
+        paths.append(LabelledPath(steps, labels, score, int(p["count"])))
     return TaskSamples(
-        ref,
+        task_of(row),
         str(row["goal"]),
         str(row["observation"]),
         paths,

@@ -7,6 +7,7 @@ of several that stand on the same text.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = [
     "balanced",
     "capped",
     "check_apart",
+    "check_tasks_apart",
     "labels_of",
     "pooled",
     "quota",
@@ -173,18 +175,14 @@ def check_apart(sides: Mapping[str, Sequence[Label]], *, texts: bool = True) -> 
     Raises:
         ConfigurationError: If two sides share a task, or a text; names examples.
     """
+    _refuse_shared(
+        {side: {(x.env, x.task) for x in some} for side, some in sides.items()}
+    )
+    if not texts:
+        return
     names = list(sides)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            here = {(x.env, x.task) for x in sides[one]}
-            both = sorted(here & {(x.env, x.task) for x in sides[other]})
-            if both:
-                msg = f"{len(both)} tasks are in {one} and in {other}: {_few(both)}."
-                raise ConfigurationError(
-                    msg, remedy="Split by task: a task's states belong on one side."
-                )
-            if not texts:
-                continue
             known = {x.text: x for x in sides[one]}
             same = [(known[x.text], x) for x in sides[other] if x.text in known]
             if same:
@@ -199,6 +197,33 @@ def check_apart(sides: Mapping[str, Sequence[Label]], *, texts: bool = True) -> 
                 raise ConfigurationError(
                     msg, remedy="Use shared_texts='drop', which takes them from train."
                 )
+
+
+def check_tasks_apart(sides: Mapping[str, Sequence[TaskSamples]]) -> None:
+    """Refuse sides that share a task.
+
+    Args:
+        sides: Samples by side, such as `train`, `val` and `pool`.
+
+    Raises:
+        ConfigurationError: If two sides share a task; names examples.
+    """
+    _refuse_shared(
+        {
+            side: {(x.task["env"], x.task["id"]) for x in some}
+            for side, some in sides.items()
+        }
+    )
+
+
+def _refuse_shared(sides: Mapping[str, set[tuple[str, str]]]) -> None:
+    for one, other in itertools.combinations(sides, 2):
+        both = sorted(sides[one] & sides[other])
+        if both:
+            msg = f"{len(both)} tasks are in {one} and in {other}: {_few(both)}."
+            raise ConfigurationError(
+                msg, remedy="Split by task: a task's states belong on one side."
+            )
 
 
 def _few(names: Sequence[object]) -> str:

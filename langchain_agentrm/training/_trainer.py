@@ -23,7 +23,7 @@ from transformers import (
 
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._checkpoints import CHECKPOINTS
-from langchain_agentrm.training._config import Progress, StageConfig
+from langchain_agentrm.training._config import Progress, ReadConfig
 from langchain_agentrm.training._policy import settle
 
 __all__ = [
@@ -46,7 +46,7 @@ _RECOMPUTE = next(
 )
 
 
-class OptimConfig(StageConfig):
+class OptimConfig(ReadConfig):
     """Settings of the optimiser and of the trainer, which all objectives share."""
 
     epochs: float = Field(default=1.0, gt=0, description="Passes over the data.")

@@ -146,7 +146,8 @@ def audit_labels(
     if temperature is None:
         temperature = made.get("rollout_temperature", made.get("temperature", 1.0))
     chunks = [families[i : i + _CHUNK] for i in range(0, len(families), _CHUNK)]
-    found = find_factory(made.get("env", ""), factory)
+    options = made.get("options", {}) if factory is None else {}
+    found = find_factory(made.get("env", ""), factory, options)
     proposer: Proposer | None = None
     rows: list[dict[str, Any]] = []
     for number, chunk in enumerate(chunks):

@@ -25,8 +25,9 @@ from langchain_agentrm._files import (
 from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import (
+    PlayConfig,
     Progress,
-    StageConfig,
+    ReadConfig,
     find_factory,
     silent,
     unit,
@@ -54,7 +55,7 @@ __all__ = ["CloneConfig", "clone_policy"]
 _WARM_UP = 30
 
 
-class CloneConfig(StageConfig):
+class CloneConfig(PlayConfig, ReadConfig):
     """Settings of stage `bc`."""
 
     vocab_size: int = Field(default=640, ge=300, description="Most tokens.")
@@ -157,7 +158,7 @@ def clone_policy(
         "epochs": history,
     }
     if config.eval_tasks:
-        found = find_factory(config.env, factory)
+        found = find_factory(config.env, factory, config.options)
         tasks = found.tasks("dev", found.types("held_in"), config.eval_tasks)
         counts["greedy"] = greedy_score(found, local_policy(out), tasks)
     return write_manifest(
@@ -172,7 +173,7 @@ def clone_policy(
 
 
 def _prepare(config: CloneConfig, folder: Path) -> _Learner:
-    demos = read_demos(folder)
+    demos = read_demos(folder, on_bad=config.on_bad_row)
     tokenizer = train_tokenizer(
         (text for _, demo in demos for text in _texts(demo)),
         config.vocab_size,

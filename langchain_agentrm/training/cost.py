@@ -65,7 +65,7 @@ def estimate_trees(
         The estimate. Tokens are known only where trees are there to measure: build one
         chunk to know them.
     """
-    found = find_factory(config.env, factory)
+    found = find_factory(config.env, factory, config.options)
     types = list(config.types) or found.types("held_in")
     tasks = found.tasks(config.split, types, config.tasks)
     if horizon is None:

@@ -6,18 +6,25 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from langchain_agentrm._files import finished, read_jsonl, write_jsonl, write_manifest
+from langchain_agentrm._files import finished, write_jsonl, write_manifest
 from langchain_agentrm.environments.base import Demonstration, EnvironmentFactory, Start
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import (
+    PlayConfig,
     Progress,
-    StageConfig,
     find_factory,
     silent,
+)
+from langchain_agentrm.training._row_files import (
+    BadRow,
+    OnBadRow,
+    finite,
+    take_rows,
+    task_of,
 )
 from langchain_agentrm.types import TaskRef
 
@@ -46,10 +53,9 @@ class DemonstratingFactory(Protocol):
         ...
 
 
-class DemosConfig(StageConfig):
+class DemosConfig(PlayConfig):
     """Settings of stage `demos`."""
 
-    env: str = Field(default="babyai", description="Registry name.")
     types: tuple[str, ...] = Field(
         default=(), description="Task types; empty: the held-in ones."
     )
@@ -83,7 +89,7 @@ def collect_demos(
     done = finished(out, config.plain())
     if done is not None:
         return done
-    factory = find_factory(config.env, factory)
+    factory = find_factory(config.env, factory, config.options)
     if not isinstance(factory, DemonstratingFactory):
         msg = f"Environment {config.env!r} has no expert to demonstrate."
         raise ConfigurationError(
@@ -115,15 +121,50 @@ def collect_demos(
     )
 
 
-def read_demos(folder: Path) -> list[tuple[TaskRef, Demonstration]]:
-    """Read what `collect_demos` wrote."""
-    out = []
-    for row in read_jsonl(folder / DEMOS_FILE):
-        start = Start(row["observation"], row["goal"], row.get("instruction", ""))
-        steps = [(before, action) for before, action in row["steps"]]
-        demo = Demonstration(start, steps, row["score"], row["success"])
-        out.append((row["task"], demo))
-    return out
+def read_demos(
+    folder: Path, *, on_bad: OnBadRow = "refuse"
+) -> list[tuple[TaskRef, Demonstration]]:
+    """Read what `collect_demos` wrote.
+
+    Args:
+        folder: Folder of the stage.
+        on_bad: Whether a malformed row is an error or is left out with a warning.
+
+    Returns:
+        Task and demonstration.
+
+    Raises:
+        CheckpointError: If the file is absent, or a row is malformed and `on_bad` is
+            `"refuse"`; names file and line.
+    """
+    rows = take_rows(
+        folder / DEMOS_FILE,
+        demo_of,
+        "demonstration",
+        on_bad=on_bad,
+        remedy="Collect the demonstrations again",
+    )
+    return [demo for _, demo in rows]
+
+
+def demo_of(row: Any) -> tuple[TaskRef, Demonstration]:
+    """Read one row.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: If it is none.
+    """
+    texts = [row["observation"], row["goal"], row.get("instruction", "")]
+    steps = [(before, action) for before, action in row["steps"]]
+    if not all(isinstance(x, str) for x in (*texts, *(y for z in steps for y in z))):
+        msg = "a goal, an observation or an action that is no text"
+        raise BadRow(msg)
+    if not steps:
+        msg = "no steps"
+        raise BadRow(msg)
+    score = finite(row["score"], "score")
+    return task_of(row), Demonstration(
+        Start(*texts), steps, score, bool(row["success"])
+    )
 
 
 def _row(task: TaskRef, demo: Demonstration) -> dict[str, object]:

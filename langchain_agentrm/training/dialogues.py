@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -27,15 +27,22 @@ from langchain_agentrm._conversation import opening_messages
 from langchain_agentrm._files import (
     file_digest,
     finished,
-    read_jsonl,
     write_jsonl,
     write_manifest,
 )
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import StageConfig, unit
 from langchain_agentrm.training._dialogue import Dialogue, Rules, read_dialogue
-from langchain_agentrm.training._row_files import BadRow, FileRow, read_rows
-from langchain_agentrm.training.demos import DEMOS_FILE, read_demos
+from langchain_agentrm.training._row_files import (
+    MALFORMED,
+    BadRow,
+    FileRow,
+    OnBadRow,
+    read_rows,
+    reason,
+    take_rows,
+)
+from langchain_agentrm.training.demos import DEMOS_FILE, demo_of
 
 __all__ = [
     "TRAJECTORIES_FILE",
@@ -78,7 +85,7 @@ class DialoguesConfig(StageConfig):
         description="System message before our own demonstrations; by default their "
         "environment's, which searches put there too.",
     )
-    on_bad_row: Literal["refuse", "skip"] = Field(
+    on_bad_row: OnBadRow = Field(
         default="refuse", description="What to do with a row that cannot be used."
     )
     val_share: float = Field(
@@ -145,23 +152,36 @@ def convert_dialogues(
     )
 
 
-def read_trajectories(path: Path, split: str | None = None) -> list[dict[str, Any]]:
+def read_trajectories(
+    path: Path, split: str | None = None, *, on_bad: OnBadRow = "refuse"
+) -> list[dict[str, Any]]:
     """Read what `convert_dialogues` wrote, or rows of that form.
 
     Args:
         path: The file, or its folder.
         split: The split wanted; None: all.
+        on_bad: Whether a malformed row is an error or is left out with a warning.
 
     Returns:
         The rows.
 
     Raises:
+        CheckpointError: If the file is absent, or a row is malformed and `on_bad` is
+            `"refuse"`; names file and line.
         ConfigurationError: If a task lies in more than one split.
     """
     file = path / TRAJECTORIES_FILE if path.is_dir() else path
-    rows: list[dict[str, Any]] = list(read_jsonl(file))
+    taken = list(
+        take_rows(
+            file,
+            _trajectory,
+            "trajectory",
+            on_bad=on_bad,
+            remedy="Make the rows again with stage dialogues",
+        )
+    )
     sides: dict[tuple[str, str], str] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in taken:
         task = (row["task"], row["task_id"])
         side = sides.setdefault(task, row["split"])
         if side != row["split"]:
@@ -170,7 +190,25 @@ def read_trajectories(path: Path, split: str | None = None) -> list[dict[str, An
                 f"split {row['split']!r}, an earlier one into {side!r}."
             )
             raise ConfigurationError(msg, remedy="Split by task, never by row.")
-    return [row for row in rows if split is None or row["split"] == split]
+    return [row for _, row in taken if split is None or row["split"] == split]
+
+
+def _trajectory(row: Any) -> dict[str, Any]:
+    for name in ("id", "task", "task_id", "split"):
+        if not isinstance(row[name], str):
+            msg = f"{name}={row[name]!r:.40} is no text"
+            raise BadRow(msg)
+    messages = row["messages"]
+    if not isinstance(messages, list) or not messages:
+        msg = "`messages` is no list of messages"
+        raise BadRow(msg)
+    for i, message in enumerate(messages):
+        known = message["role"] in {"system", "user", "assistant"}
+        flagged = isinstance(message["train"], bool)
+        if not (known and flagged and isinstance(message["content"], str)):
+            msg = f"message {i} is not of role, content and the flag train"
+            raise BadRow(msg)
+    return dict(row)
 
 
 class _Made:
@@ -249,7 +287,12 @@ class _Made:
 
 def _demo_rows(folder: Path, config: DialoguesConfig) -> Iterator[FileRow]:
     path = folder / DEMOS_FILE
-    for line, (task, demo) in enumerate(read_demos(folder), 1):
+    for row in read_rows(path):
+        try:
+            task, demo = demo_of(row.parsed())
+        except MALFORMED as error:
+            yield FileRow(path, row.line, None, reason(error))
+            continue
         start = demo.start
         opening = opening_messages(
             start.instruction if config.instruction is None else config.instruction,
@@ -274,7 +317,7 @@ def _demo_rows(folder: Path, config: DialoguesConfig) -> Iterator[FileRow]:
             "messages": said,
             "reward": demo.score,
         }
-        yield FileRow(path, line, value)
+        yield FileRow(path, row.line, value)
 
 
 def _environment_of(path: Path) -> str:

@@ -13,6 +13,7 @@ FSDP and DeepSpeed.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from langchain_agentrm._files import (
     finished,
     folder_digest,
     write_manifest,
+    writing,
 )
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import ConfigurationError
@@ -50,6 +52,7 @@ from langchain_agentrm.training._examples import (
 )
 from langchain_agentrm.training._finetune import Mode
 from langchain_agentrm.training._regression import UnitCollator, ValueTrainer, judged
+from langchain_agentrm.training._sample_rules import check_tasks_apart
 from langchain_agentrm.training._trainer import (
     Listed,
     OptimConfig,
@@ -66,7 +69,7 @@ from langchain_agentrm.training._value_model import (
     new_value_model,
     quantized,
 )
-from langchain_agentrm.training.samples import read_samples
+from langchain_agentrm.training.samples import TaskSamples, read_samples
 from langchain_agentrm.training.targets import ChildWeights, bin_centres
 from langchain_agentrm.trajectory import SERIALIZER
 
@@ -177,7 +180,6 @@ def train_explicit(
     if done is not None:
         return done
     began = time.monotonic()
-    begin(out, settings)
     settle_on_cpu()
     set_seed(config.seed)
     tokenizer = load_tokenizer(folder)
@@ -187,9 +189,16 @@ def train_explicit(
         check_reading(model, tokenizer, str(base))
     limit = context_limit(config, model)
     tokens = ChatTokens(tokenizer)
-    train = _load(config, samples / "train.jsonl", tokens, limit)
-    val = _load(config, samples / "val.jsonl", tokens, limit, held_out=True)
+    tasks = {
+        side: read_samples(samples / f"{side}.jsonl", on_bad=config.on_bad_row)
+        for side in ("train", "val")
+    }
+    check_tasks_apart(tasks)
+    train = _load(config, tasks["train"], tokens, limit)
+    val = _load(config, tasks["val"][: config.val_tasks], tokens, limit, held_out=True)
     pairs = _held_out_pairs(config, train, val)
+    # Only now: what cannot be read must not bind the folder to these settings.
+    begin(out, settings)
     trainer = ValueTrainer(
         shares=(
             float(config.objective != "pairwise"),
@@ -216,8 +225,9 @@ def train_explicit(
         callbacks=[told(progress)],
         held_out=UnitCollator(tokenizer, val.examples),
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    weights = save_best(trainer, _card(config, settings), out)
+    with writing(out, room_only=True):
+        trainer.train(resume_from_checkpoint=last_checkpoint(out))
+        weights = save_best(trainer, _card(config, settings), out)
     evaluations = trainer.evaluations
     if not trainer.is_world_process_zero():
         return {"stage": "explicit", "seconds": 0.0, "counts": {}}
@@ -271,15 +281,15 @@ def _model(config: ExplicitConfig, folder: Path) -> Any:
 
 def _load(
     config: ExplicitConfig,
-    path: Path,
+    tasks: Sequence[TaskSamples],
     tokens: ChatTokens,
     limit: int,
     *,
     held_out: bool = False,
 ) -> _Data:
     data = _Data()
-    tasks = read_samples(path)
-    for samples in tasks[: config.val_tasks] if held_out else tasks:
+    side = "val" if held_out else "train"
+    for samples in tasks:
         # Held-out states are measured by what the policy's episodes said of them,
         # whatever was aimed at.
         examples = examples_of(
@@ -305,8 +315,9 @@ def _load(
         data.units += [unit for unit in units if unit.pairs or keep_all]
     if not data.units:
         msg = (
-            f"{path} gives {len(data.examples)} labels, {data.too_long} of them longer "
-            f"than {limit} tokens, and nothing to train on by {config.objective!r}."
+            f"{side}.jsonl gives {len(data.examples)} labels, {data.too_long} of them "
+            f"longer than {limit} tokens, and nothing to train on by "
+            f"{config.objective!r}."
         )
         raise ConfigurationError(
             msg, remedy="Give more tasks, a longer max_length or a smaller gap."

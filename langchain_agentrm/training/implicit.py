@@ -34,6 +34,7 @@ from langchain_agentrm._files import (
     folder_digest,
     write_jsonl,
     write_manifest,
+    writing,
 )
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import ConfigurationError
@@ -151,7 +152,6 @@ def train_implicit(
     if done is not None:
         return done
     began = time.monotonic()
-    begin(out, settings)
     settle_on_cpu()
     set_seed(config.seed)
     tokenizer = load_tokenizer(folder)
@@ -160,6 +160,8 @@ def train_implicit(
     model = _model(config, folder)
     limit = context_limit(config, model)
     train, val = _load(config, rollouts / ROLLOUTS_FILE, tokens, limit)
+    # Only now: what cannot be read must not bind the folder to these settings.
+    begin(out, settings)
     offset = _mean_score(train)
     trainer = RatioTrainer(
         objective=config.objective,
@@ -177,7 +179,8 @@ def train_implicit(
         callbacks=[told(progress)],
         held_out=RatioCollator(tokenizer, val.rollouts, val.encoded),
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    with writing(out, room_only=True):
+        trainer.train(resume_from_checkpoint=last_checkpoint(out))
     evaluations = trainer.evaluations
     scored = _scores(trainer, val)
     card = {
@@ -189,7 +192,8 @@ def train_implicit(
         "base": settings["base"],
         "data": settings["rollouts"],
     }
-    weights = save_best(trainer, card, out)
+    with writing(out, room_only=True):
+        weights = save_best(trainer, card, out)
     if not trainer.is_world_process_zero():
         return {"stage": "implicit", "seconds": 0.0, "counts": {}}
     write_jsonl(out / SCORES_FILE, scored)
@@ -238,7 +242,7 @@ def _model(config: ImplicitConfig, folder: Path) -> Any:
 def _load(
     config: ImplicitConfig, path: Path, tokens: ChatTokens, limit: int
 ) -> tuple[_Data, _Data]:
-    rows = read_rollouts(path)
+    rows = read_rollouts(path, on_bad=config.on_bad_row)
     sides: dict[bool, _Data] = {held: _Data([], {}, [], 0) for held in (False, True)}
     why = ""
     for row in rows:

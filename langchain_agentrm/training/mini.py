@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from langchain_agentrm.environments.base import EnvironmentFactory
-from langchain_agentrm.training._config import Progress, StageConfig, silent
+from langchain_agentrm.training._config import PlayConfig, Progress, silent
 from langchain_agentrm.training.backends import Backend
 from langchain_agentrm.training.bc import CloneConfig, clone_policy
 from langchain_agentrm.training.demos import DemosConfig, collect_demos
@@ -24,10 +24,9 @@ __all__ = ["MiniConfig", "train_mini"]
 _FULL_MINUTES = 15.0
 
 
-class MiniConfig(StageConfig):
+class MiniConfig(PlayConfig):
     """Settings of the whole pipeline; each stage's own follow from them."""
 
-    env: str = Field(default="babyai", description="Registry name.")
     labeller: Literal["rollouts", "mcts"] = Field(
         default="rollouts", description="How states are labelled."
     )
@@ -44,7 +43,7 @@ class MiniConfig(StageConfig):
         """Settings by stage."""
         size = min(1.0, self.minutes / _FULL_MINUTES)
         common: dict[str, Any] = {"seed": self.seed}
-        here: dict[str, Any] = {"seed": self.seed, "env": self.env}
+        here: dict[str, Any] = {"env": self.env, "options": self.options, **common}
         if self.smoke:
             return {
                 "demos": DemosConfig(**here, n_per_type=40),

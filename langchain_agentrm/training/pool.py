@@ -19,8 +19,8 @@ from langchain_agentrm.environments.base import EnvironmentFactory
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.sampling.base import Proposer
 from langchain_agentrm.training._config import (
+    PlayConfig,
     Progress,
-    StageConfig,
     find_factory,
     silent,
 )
@@ -36,10 +36,9 @@ POOL_FILE = "pool.jsonl"
 _CHUNK = 120
 
 
-class PoolConfig(StageConfig):
+class PoolConfig(PlayConfig):
     """Settings of stage `pool`."""
 
-    env: str = Field(default="babyai", description="Registry name.")
     types: tuple[str, ...] = Field(
         default=(), description="Task types; empty: those neither trained nor tested."
     )
@@ -81,7 +80,7 @@ def build_pool(
     if done is not None:
         return done
     began = time.monotonic()
-    found = find_factory(config.env, factory)
+    found = find_factory(config.env, factory, config.options)
     tasks = found.tasks("dev", list(config.types) or found.types("dev"), config.tasks)
     proposer = make_proposer()
     rows: list[TaskSamples] = []

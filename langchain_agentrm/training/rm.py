@@ -24,7 +24,7 @@ from langchain_agentrm._files import (
     write_manifest,
 )
 from langchain_agentrm.errors import CheckpointError
-from langchain_agentrm.training._config import Progress, StageConfig, silent
+from langchain_agentrm.training._config import Progress, ReadConfig, silent
 from langchain_agentrm.training._optim import (
     Optimisers,
     load_state,
@@ -33,6 +33,7 @@ from langchain_agentrm.training._optim import (
     save_state,
 )
 from langchain_agentrm.training._policy import settle
+from langchain_agentrm.training._sample_rules import check_tasks_apart
 from langchain_agentrm.training._values import (
     Group,
     ValueModel,
@@ -52,7 +53,7 @@ _GAP = 0.3
 _VAL_TOKENS = 8192
 
 
-class RewardConfig(StageConfig):
+class RewardConfig(ReadConfig):
     """Settings of stage `rm`."""
 
     epochs: int = Field(default=2, ge=1, description="Passes over the data, planned.")
@@ -159,9 +160,20 @@ def _prepare(
     encoder = PathEncoder(tokenizer)
     context = int(model.config.max_position_embeddings)
 
-    def groups(path: Path, limit: int | None = None) -> list[Group]:
-        tasks = read_samples(path)[:limit]
-        encoded = [encode_group(encoder, task, context) for task in tasks]
+    files = {
+        "train": samples / "train.jsonl",
+        "val": samples / "val.jsonl",
+        "pool": pool / POOL_FILE,
+    }
+    tasks = {
+        side: read_samples(path, on_bad=config.on_bad_row)
+        for side, path in files.items()
+    }
+    check_tasks_apart(tasks)
+
+    def groups(side: str, limit: int | None = None) -> list[Group]:
+        some = tasks[side][:limit]
+        encoded = [encode_group(encoder, task, context) for task in some]
         return [group for group in encoded if group.ids]
 
     card = {
@@ -171,9 +183,9 @@ def _prepare(
         "base": settings["policy"],
         "data": settings["train"],
     }
-    train = [g for g in groups(samples / "train.jsonl") if g.labels]
-    val = [g for g in groups(samples / "val.jsonl", config.val_tasks) if g.labels]
-    chosen_by = groups(pool / POOL_FILE)
+    train = [g for g in groups("train") if g.labels]
+    val = [g for g in groups("val", config.val_tasks) if g.labels]
+    chosen_by = groups("pool")
     return _Run(
         config,
         settings,
@@ -224,16 +236,17 @@ def _fit(run: _Run, progress: Progress) -> None:
     state = load_state(
         run.out, lambda s: same_settings(s["config"], run.settings, where=run.out.name)
     )
-    step, spent = 0, 0.0
+    step, spent, mean = 0, 0.0, 0.0
     if state:
         model.load_state_dict(state["model"])
         optimisers.load(state["optimisers"])
         step, spent, run.history = state["step"], state["cpu"], state["history"]
+        # A run begun by an earlier version has none, and begins a new mean.
+        mean = state.get("loss", 0.0)
     began = time.process_time() - spent
     limit = (config.cpu_minutes or math.inf) * 60
     plan = [batch for epoch in range(config.epochs) for batch in _batches(run, epoch)]
     every = max(1, len(plan) // (config.epochs * config.evaluations))
-    mean = 0.0
     model.train()
     while step < len(plan):
         share = max(step / len(plan), (time.process_time() - began) / limit)
@@ -294,6 +307,7 @@ def _evaluate(
             "optimisers": optimisers.state(),
             "step": step,
             "cpu": cpu,
+            "loss": loss,
             "history": run.history,
         },
     )

@@ -14,12 +14,18 @@ from pydantic import Field
 from langchain_agentrm._files import (
     file_digest,
     finished,
-    read_jsonl,
     write_jsonl,
     write_manifest,
 )
-from langchain_agentrm.errors import CheckpointError, ConfigurationError
+from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.training._config import StageConfig, derive
+from langchain_agentrm.training._row_files import (
+    BadRow,
+    OnBadRow,
+    finite,
+    take_rows,
+    task_of,
+)
 from langchain_agentrm.training.samples import leaf_paths
 from langchain_agentrm.training.store import StoredNode, StoredTree, TreeStore
 from langchain_agentrm.training.trees import STORE_FILE
@@ -175,54 +181,43 @@ def _drawn(tree: StoredTree, config: RolloutsConfig) -> list[Rollout]:
     ]
 
 
-def read_rollouts(path: Path) -> list[Rollout]:
+def read_rollouts(path: Path, *, on_bad: OnBadRow = "refuse") -> list[Rollout]:
     """Read what `extract_rollouts` wrote, or rows of the same form.
 
     Args:
         path: The file.
+        on_bad: Whether a malformed row is an error or is left out with a warning.
 
     Returns:
         The episodes.
 
     Raises:
-        CheckpointError: If a row is malformed or was made with another serializer;
-            names its line.
+        CheckpointError: If the file is absent, a row is malformed and `on_bad` is
+            `"refuse"`, or a row was made with another serializer; names file and line.
     """
-    out = []
-    for number, row in enumerate(read_jsonl(path), 1):
-        try:
-            version = row.get("serializer", SERIALIZER)
-            progress = row.get("progress")
-            rollout = Rollout(
-                row["task"],
-                str(row["goal"]),
-                str(row["observation"]),
-                [(str(action), str(after)) for action, after in row["steps"]],
-                float(row["score"]),
-                None if progress is None else [float(x) for x in progress],
-                int(row.get("count", 1)),
-                str(row.get("instruction", "")),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            msg = f"Line {number} of {path} is no rollout: {error!r}."
-            raise CheckpointError(
-                msg, remedy="Write rows as stage rollouts."
-            ) from error
-        if version != SERIALIZER:
-            msg = (
-                f"Line {number} of {path} was made with serializer {version!r}; this "
-                f"release renders trajectories as {SERIALIZER!r}."
-            )
-            raise CheckpointError(msg, remedy="Extract the rollouts again.")
-        known = rollout.progress is None or len(rollout.progress) == len(rollout.steps)
-        if not rollout.steps or not known or rollout.count < 1:
-            msg = (
-                f"Line {number} of {path} has {len(rollout.steps)} steps, "
-                f"{len(rollout.progress or [])} values of progress and the count "
-                f"{rollout.count}."
-            )
-            raise CheckpointError(
-                msg, remedy="Give at least one step, and progress for each or null."
-            )
-        out.append(rollout)
-    return out
+    rows = take_rows(
+        path, _read, "rollout", on_bad=on_bad, remedy="Extract the rollouts again"
+    )
+    return [rollout for _, rollout in rows]
+
+
+def _read(row: Any) -> Rollout:
+    progress = row.get("progress")
+    rollout = Rollout(
+        task_of(row),
+        str(row["goal"]),
+        str(row["observation"]),
+        [(str(action), str(after)) for action, after in row["steps"]],
+        finite(row["score"], "score"),
+        None if progress is None else [finite(x, "progress") for x in progress],
+        int(row.get("count", 1)),
+        str(row.get("instruction", "")),
+    )
+    known = rollout.progress is None or len(rollout.progress) == len(rollout.steps)
+    if not rollout.steps or not known or rollout.count < 1:
+        msg = (
+            f"{len(rollout.steps)} steps, {len(rollout.progress or [])} values of "
+            f"progress and the count {rollout.count}"
+        )
+        raise BadRow(msg)
+    return rollout

@@ -228,8 +228,10 @@ def _gather(
 ) -> list[TaskSamples]:
     """Read all trees; those of one task become one."""
     tasks: dict[tuple[str, str], TaskSamples] = {}
+    options: dict[tuple[str, str], Mapping[str, str]] = {}
     for folder in folders:
         with TreeStore(folder / STORE_FILE) as store:
+            given = store.config.get("options", {})
             for tree in store.trees():
                 if tree.status == "tainted":
                     counts["tainted"] = counts.get("tainted", 0) + 1
@@ -238,11 +240,23 @@ def _gather(
                 if not samples.paths:
                     continue
                 name = tree.task["env"], tree.task["id"]
+                if options.setdefault(name, given) != given:
+                    raise _other_options(folder, name[1], options[name], given)
                 known = tasks.get(name)
                 if known is not None:
                     samples = _joined(known, samples)
                 tasks[name] = samples
     return list(tasks.values())
+
+
+def _other_options(
+    folder: Path, task: str, one: Mapping[str, str], other: Mapping[str, str]
+) -> ConfigurationError:
+    msg = (
+        f"Task {task!r} was played with the options {dict(one)} of its environment, in "
+        f"{folder} with {dict(other)}."
+    )
+    return ConfigurationError(msg, remedy="Take the samples of each store apart.")
 
 
 def _joined(one: TaskSamples, other: TaskSamples) -> TaskSamples:

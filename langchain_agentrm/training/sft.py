@@ -26,10 +26,16 @@ from langchain_agentrm._files import (
     finished,
     read_json,
     write_manifest,
+    writing,
 )
 from langchain_agentrm.errors import ConfigurationError
-from langchain_agentrm.training._checkpoints import begin, clean, last_checkpoint
-from langchain_agentrm.training._config import Progress, StageConfig, silent
+from langchain_agentrm.training._checkpoints import (
+    begin,
+    clean,
+    last_checkpoint,
+    sort_adapter,
+)
+from langchain_agentrm.training._config import Progress, ReadConfig, silent
 from langchain_agentrm.training._finetune import (
     Base,
     Mode,
@@ -63,7 +69,7 @@ _RECOMPUTE = next(
 )
 
 
-class FineTuneConfig(StageConfig):
+class FineTuneConfig(ReadConfig):
     """Settings of stage `sft`; the defaults are AgentRM's for an 8B Llama."""
 
     base: str = Field(description="Folder of the model, or its name on the hub.")
@@ -149,9 +155,10 @@ def fine_tune(
     # Only now: what cannot be prepared must not bind the folder to its settings.
     begin(out, settings)
     trainer = run.trainer
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    # All processes take part: where weights are sharded, saving gathers them.
-    trainer.save_model(str(out / _CHECKPOINTS / "final"))
+    with writing(out, room_only=True):
+        trainer.train(resume_from_checkpoint=last_checkpoint(out))
+        # All processes take part: where weights are sharded, saving gathers them.
+        trainer.save_model(str(out / _CHECKPOINTS / "final"))
     manifest: dict[str, Any] = {}
     if trainer.is_world_process_zero():
         _finish(run, inputs, out)
@@ -211,7 +218,7 @@ def prepare(
     """Load the model, tokenize the rows, and make the trainer."""
     tokenizer = load_tokenizer(base, config.pad_token)
     template = choose_template(tokenizer, config.template)
-    rows = read_trajectories(source)
+    rows = read_trajectories(source, on_bad=config.on_bad_row)
     train, val = (
         encode_rows(
             tokenizer,
@@ -336,6 +343,7 @@ def _served(run: Run) -> str:
 
 
 def _keep_adapter(source: Path, target: Path) -> None:
+    sort_adapter(source)
     target.mkdir(parents=True, exist_ok=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         part = target / f".{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,8 +16,8 @@ from langchain_agentrm._files import finished, write_manifest
 from langchain_agentrm.environments.base import EnvironmentFactory, Split
 from langchain_agentrm.sampling.base import Proposer
 from langchain_agentrm.training._config import (
+    PlayConfig,
     Progress,
-    StageConfig,
     find_factory,
     silent,
 )
@@ -44,10 +44,9 @@ _OF_SEARCH = (
 )
 
 
-class TreesConfig(StageConfig):
+class TreesConfig(PlayConfig):
     """Settings of stage `trees`."""
 
-    env: str = Field(default="babyai", description="Registry name.")
     labeller: Literal["rollouts", "mcts", "agentrm"] = Field(
         default="rollouts",
         description="Plain episodes; UCB search with one episode a simulation; or the "
@@ -177,7 +176,7 @@ def build_trees(
     if done is not None:
         return done
     began = time.monotonic()
-    found = find_factory(config.env, factory)
+    found = find_factory(config.env, factory, config.options)
     types = list(config.types) or found.types("held_in")
     tasks = found.tasks(config.split, types, config.tasks)
     count = math.ceil(len(tasks) / config.chunk)
@@ -197,7 +196,9 @@ def build_trees(
         ]
         played = len(ready)
         progress(played, count)
-        setup = functools.partial(_setup, config.env, factory, make_proposer)
+        setup = functools.partial(
+            _setup, config.env, config.options, factory, make_proposer
+        )
         for _, result in (backend or LocalBackend(workers)).run(setup, jobs):
             store.add(result, chunk_size=config.chunk)
             Part.forget(out / _PARTS, result.chunk)
@@ -287,7 +288,10 @@ def _search(
 
 
 def _setup(
-    env: str, factory: EnvironmentFactory | None, make_proposer: MakeProposer
+    env: str,
+    options: Mapping[str, str],
+    factory: EnvironmentFactory | None,
+    make_proposer: MakeProposer,
 ) -> Callable[[_Job], ChunkResult]:
-    found = find_factory(env, factory)
+    found = find_factory(env, factory, options)
     return functools.partial(_play, factory=found, proposer=make_proposer())

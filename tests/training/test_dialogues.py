@@ -5,7 +5,7 @@ import json
 import pytest
 
 from langchain_agentrm import _files
-from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.errors import CheckpointError, ConfigurationError
 from langchain_agentrm.training._row_files import read_rows
 from langchain_agentrm.training.demos import DemosConfig, collect_demos
 from langchain_agentrm.training.dialogues import (
@@ -319,7 +319,7 @@ def test_a_full_disk_leaves_no_manifest_and_the_stage_can_be_run_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(_files.os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(CheckpointError, match=r"jsonl .*No space left.*Make room"):
             _rows(tmp_path, [source])
     assert not list((tmp_path / "out").iterdir())
     rows, _ = _rows(tmp_path, [source])

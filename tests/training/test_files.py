@@ -14,7 +14,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "disk full")
 
     monkeypatch.setattr(_files.os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match=r"a\.json .*disk full.*Make room"):
         _files.write_json(path, {"a": 2})
     assert _files.read_json(path) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

@@ -157,9 +157,9 @@ def test_rows_come_back_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"steps": [["one"]]}, "no rollout"),
+        ({"steps": [["one"]]}, "malformed rollout"),
         ({"steps": []}, "0 steps"),
-        ({"score": None}, "no rollout"),
+        ({"score": None}, "score=None is no finite"),
         ({"progress": [1.0]}, "1 values of progress"),
         ({"count": 0}, "count 0"),
         ({"serializer": "agentrm-v0"}, "'agentrm-v0'.*'agentrm-v1'"),
@@ -169,7 +169,7 @@ def test_a_bad_row_is_named_by_its_line(tmp_path, change, named):
     good = four(0)[0].plain()
     lines = [json.dumps(good), json.dumps({**good, **change})]
     (tmp_path / ROLLOUTS_FILE).write_text("\n".join(lines))
-    with pytest.raises(CheckpointError, match=f"Line 2 .*{named}"):
+    with pytest.raises(CheckpointError, match=rf"rollouts\.jsonl:2: .*{named}"):
         read_rollouts(tmp_path / ROLLOUTS_FILE)
 
 

@@ -321,7 +321,7 @@ def _row(**change):
     ("bad", "what"),
     [
         ('{"task": 1', "no JSON"),
-        ("[1, 2]", "get"),
+        ("[1, 2]", "indices must be integers"),
         (
             _row(paths=[{"steps": [["a", "b"]], "labels": [], "score": 1, "count": 1}]),
             "1 steps with 0 labels",
