@@ -336,12 +336,10 @@ class Plan:
         stages = {n: getattr(plan, n) for n in ("pool", "trees", "samples", "rm")}
         for env in plan.environments:
             own = self.settings.environments[env]
+            chain = {**stages, **plan.own.get(env, {})}
             # The same task types as in the environment's own chain.
-            chain = {
-                **stages,
-                "pool": with_types(plan.pool, own.pool),
-                "trees": with_types(plan.trees, own.trees),
-            }
+            chain["pool"] = with_types(chain["pool"], own.pool)
+            chain["trees"] = with_types(chain["trees"], own.trees)
             prefix = f"{TRANSFER}/{env}/"
             yield from self._chain(env, prefix, at / "base", chain, TRANSFER)
             yield from self._tuned(env)

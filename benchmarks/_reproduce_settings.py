@@ -95,6 +95,9 @@ class TransferPlan(_Part):
     trees: Stage
     samples: Stage
     rm: Stage
+    own: dict[str, dict[str, Stage]] = Field(
+        default_factory=dict, description="Other stages by environment and name."
+    )
     dialogues: Stage
     tune: Stage
     guided: Stage

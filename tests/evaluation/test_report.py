@@ -168,6 +168,19 @@ def test_parts_that_disagree_are_said_to(tmp_path):
     assert claim([run], "beam > best-of-N").answer == "no"
 
 
+def test_a_claim_takes_the_beam_that_most_environments_have(tmp_path):
+    rows = both(40, 0.2, 0.8) + both(40, 0.2, 0.8, env="f", task="f")
+    for i in range(40):
+        rows += [row("beam-5x5", i, 1.0), row("beam-5x2", i, 0.0)]
+        rows.append(row("beam-5x2", i, 0.0, env="f", task="f"))
+    some = ({"env": "e"}, {"env": "f"})
+    run = write_run(tmp_path / "run", rows, environments=some)
+    found = claim([run], "beam > best-of-N")
+    assert "beam-5x2 minus best-of-5" in found.evidence
+    assert found.estimates[0].tasks == 80
+    assert found.answer == "no"
+
+
 def test_kinds_of_reward_models_are_compared_on_the_same_tasks(tmp_path):
     rows = [row("greedy", i, 0.0) for i in range(40)]
     for rm, share in (("x", 0.9), ("i", 0.5), ("j", 0.1)):

@@ -30,19 +30,22 @@ __all__ = [
 
 
 def chosen_methods(runs: Runs, rows: Sequence[Row]) -> list[str]:
-    """Guided methods that stand for their families: the paper's sizes where there.
+    """Guided methods that stand for their families, of those run in most environments.
 
     Returns:
         One best-of-N (N = 5, else the largest) and one beam (5x5, else the widest).
     """
-    names = {r["method"] for r in rows}
+    where: dict[str, set[str]] = {}
+    for row in rows:
+        where.setdefault(row["method"], set()).add(row["env"])
     out = []
     for kind, usual in (("best", "best-of-5"), ("beam", "beam-5x5")):
-        some = [m for m in runs.methods.values() if m.kind == kind and m.name in names]
-        if usual in names:
-            out.append(usual)
-        elif some:
-            out.append(max(some, key=lambda m: (m.n, m.w1 * m.w2)).name)
+        some = [m for m in runs.methods.values() if m.kind == kind and m.name in where]
+        most = max((len(where[m.name]) for m in some), default=0)
+        some = [m for m in some if len(where[m.name]) == most]
+        if some:
+            best = max(some, key=lambda m: (m.name == usual, m.n, m.w1 * m.w2))
+            out.append(best.name)
     return out
 
 
