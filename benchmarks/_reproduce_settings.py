@@ -13,8 +13,8 @@ from langchain_agentrm.errors import ConfigurationError
 
 __all__ = ["EnvironmentPlan", "Settings", "Stage", "TransferPlan", "read_settings"]
 
-LONGEST = 10.0
-"""Most minutes of a piece."""
+LONGEST = 20.0
+"""Most minutes of a piece; all but short ones can be stopped on the way."""
 
 # Fields of stages that `--scale` multiplies, each with the least that still works.
 _SCALED = {

@@ -33,6 +33,7 @@ SETTINGS = Path(__file__).with_name("reproduce.yaml")
 SETTINGS_FILE = "settings.json"
 SPENT = "spent"
 MOST_MINUTES = 180
+LONGEST_CALL = 10
 _TELL_EVERY = 15.0
 
 
@@ -270,6 +271,12 @@ def _chosen(
 
 
 def _check_budgets(pieces: list[Piece]) -> None:
+    for piece in pieces:
+        if piece.stops == "never" and piece.minutes > LONGEST_CALL:
+            msg = f"{piece.name} cannot be stopped and has {piece.minutes:g} minutes."
+            raise ConfigurationError(
+                msg, remedy=f"Give it {LONGEST_CALL:g} minutes or less."
+            )
     total = sum(piece.minutes for piece in pieces)
     if total >= MOST_MINUTES:
         msg = f"The budgets sum to {total:.0f} minutes, at or above {MOST_MINUTES}."

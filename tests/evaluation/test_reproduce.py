@@ -75,7 +75,7 @@ def labels(path):
 def test_the_budgets_stay_below_three_hours_and_pieces_below_ten_minutes(tmp_path):
     pieces = Plan(read_settings(reproduce.SETTINGS), tmp_path).pieces()
     assert sum(p.minutes for p in pieces) < reproduce.MOST_MINUTES
-    assert max(p.minutes for p in pieces) <= 10
+    assert max(p.minutes for p in pieces if p.stops == "never") <= 10
     names = [p.name for p in pieces]
     assert len(set(names)) == len(names)
     for i, some in enumerate(pieces):
@@ -93,7 +93,7 @@ def test_every_study_of_the_report_has_a_run(tmp_path):
 
 def test_a_wrong_setting_is_named(tmp_path):
     data = yaml.safe_load(reproduce.SETTINGS.read_text())
-    data["environments"]["pddl"]["main"]["minutes"] = 11
+    data["environments"]["pddl"]["main"]["minutes"] = 21
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(ConfigurationError, match=r"environments\.pddl\.main\.minutes"):
