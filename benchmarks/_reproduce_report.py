@@ -95,7 +95,7 @@ def write_results(
     if unknown := set(tried) - set(answers):
         msg = f"There is no claim {unknown.pop()!r} to have tried anything for."
         raise ConfigurationError(msg, remedy=f"Use one of {[*answers]}.")
-    efforts = tuple(f"Tried for *{name}*: {text}" for name, text in tried.items())
+    efforts = tuple(f"Tried for `{name}`: {text}" for name, text in tried.items())
     first = claims_section([*answers.values()])
     sections = [replace(first, text=(*first.text, _JUDGE, *efforts))]
     for section in sections_of(usual)[1:]:
