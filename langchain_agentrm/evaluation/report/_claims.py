@@ -126,7 +126,7 @@ _CLAIMS: tuple[tuple[str, str, str, _Find], ...] = (
     (
         "beam > best-of-N",
         "Overall 63.3 against 61.5; better on Web and Embodied, worse on Tool.",
-        "The beam minus best-of-N, of the paper's sizes where they were run.",
+        "The beam minus best-of-N, of the sizes that most environments have.",
         beam,
     ),
     (
