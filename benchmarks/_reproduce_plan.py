@@ -106,8 +106,8 @@ class Plan:
             plan.main,
             env,
             "main",
-            policies={f"{env}-small": self._policy(f"{env}/policy", env)},
-            models={f"{env}-rm": self._rm(f"{env}/rm", env)},
+            policies=self._small(env),
+            models=self._own_rm(env),
             methods=plan.methods or self.settings.methods,
         )
         if plan.rollouts and plan.implicit and plan.kinds:
@@ -124,8 +124,8 @@ class Plan:
                 plan.robust,
                 env,
                 "robustness",
-                policies={f"{env}-small": self._policy(f"{env}/policy", env)},
-                models={f"{env}-rm": self._rm(f"{env}/rm", env)},
+                policies=self._small(env),
+                models=self._own_rm(env),
                 variants={
                     f"{env}-P{n}" if n else env: {"perturbation": str(n)}
                     for n in range(6)
@@ -240,7 +240,7 @@ class Plan:
             kinds,
             env,
             "kinds",
-            policies={f"{env}-small": self._policy(f"{env}/policy", env)},
+            policies=self._small(env),
             models={
                 f"{env}-implicit": self._rm(f"{env}/implicit", env, kind="implicit")
             },
@@ -256,10 +256,10 @@ class Plan:
             env,
             "weak-to-strong",
             policies={
-                f"{env}-small": self._policy(f"{env}/policy", env),
+                **self._small(env),
                 f"{env}-large": self._policy(f"{env}/large", env),
             },
-            models={f"{env}-rm": self._rm(f"{env}/rm", env)},
+            models=self._own_rm(env),
         )
 
     def _data(self, env: str, study: DataStudy) -> Iterator[Piece]:
@@ -290,7 +290,7 @@ class Plan:
             study,
             env,
             "data",
-            policies={f"{env}-small": self._policy(f"{env}/policy", env)},
+            policies=self._small(env),
             models=models,
         )
 
@@ -316,7 +316,7 @@ class Plan:
             study,
             env,
             "ablation",
-            policies={f"{env}-small": self._policy(f"{env}/policy", env)},
+            policies=self._small(env),
             models=models,
         )
 
@@ -401,6 +401,12 @@ class Plan:
             TRANSFER,
             reads=self._names(rows, at / "base"),
         )
+
+    def _small(self, env: str) -> dict[str, PolicyChoice]:
+        return {f"{env}-small": self._policy(f"{env}/policy", env)}
+
+    def _own_rm(self, env: str) -> dict[str, RewardModelChoice]:
+        return {f"{env}-rm": self._rm(f"{env}/rm", env)}
 
     def _policy(self, name: str, env: str) -> PolicyChoice:
         return PolicyChoice(model=str(self.out / name), trained_on=(env,))

@@ -266,25 +266,15 @@ def _blocks(
     for cell, (env, group, task) in cells.items():
         groups = runs.setdefault((env, cell[1], cell[2]), {})
         groups.setdefault(group, []).append((cell, task))
-    queues = [
-        [
-            Block(
-                config,
-                env,
-                policy,
-                seed,
-                [
-                    (group, task)
-                    for group, (cell, task) in placed[i : i + size]
-                    if cell not in done
-                ],
-                parts,
-            )
-            for placed in [_evenly(groups)]
-            for i in range(0, len(placed), size)
-        ]
-        for (env, policy, seed), groups in runs.items()
-    ]
+    queues: list[list[Block]] = []
+    for (env, policy, seed), groups in runs.items():
+        placed = _evenly(groups)
+        queue = []
+        for i in range(0, len(placed), size):
+            some = placed[i : i + size]
+            left = [(group, task) for group, (cell, task) in some if cell not in done]
+            queue.append(Block(config, env, policy, seed, left, parts))
+        queues.append(queue)
     for turn in itertools.zip_longest(*queues):
         yield from (block for block in turn if block is not None and block.tasks)
 

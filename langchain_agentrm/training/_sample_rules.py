@@ -180,23 +180,18 @@ def check_apart(sides: Mapping[str, Sequence[Label]], *, texts: bool = True) -> 
     )
     if not texts:
         return
-    names = list(sides)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            known = {x.text: x for x in sides[one]}
-            same = [(known[x.text], x) for x in sides[other] if x.text in known]
-            if same:
-                shown = [
-                    f"{a.task} action {a.step + 1} and {b.task} action {b.step + 1}"
-                    for a, b in same[:_SHOWN]
-                ]
-                msg = (
-                    f"{len(same)} texts are in {one} and in {other}: "
-                    f"{'; '.join(shown)}."
-                )
-                raise ConfigurationError(
-                    msg, remedy="Use shared_texts='drop', which takes them from train."
-                )
+    for one, other in itertools.combinations(sides, 2):
+        known = {x.text: x for x in sides[one]}
+        same = [(known[x.text], x) for x in sides[other] if x.text in known]
+        if same:
+            shown = [
+                f"{a.task} action {a.step + 1} and {b.task} action {b.step + 1}"
+                for a, b in same[:_SHOWN]
+            ]
+            msg = f"{len(same)} texts are in {one} and in {other}: {'; '.join(shown)}."
+            raise ConfigurationError(
+                msg, remedy="Use shared_texts='drop', which takes them from train."
+            )
 
 
 def check_tasks_apart(sides: Mapping[str, Sequence[TaskSamples]]) -> None:
