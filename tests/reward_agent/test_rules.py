@@ -207,4 +207,4 @@ def test_no_text_takes_for_ever(piece):
         check(rule, text)
         if rule.kind != "count" or rule.unit != "sentences":
             check(rule, text, profile="ifeval")
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 20

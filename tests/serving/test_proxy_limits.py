@@ -118,11 +118,11 @@ def test_an_unreachable_upstream_is_502(path):
 
 
 def test_a_request_has_only_so_long(proxy, upstream):
-    upstream.latency = 5
+    upstream.latency = 30
     began = time.monotonic()
     reply = post(proxy(seconds=0.2))
     assert reply.status_code == 504
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     wait_for(lambda: upstream.open == 0)
 
 

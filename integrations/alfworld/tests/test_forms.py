@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.errors import ConfigurationError
+from langchain_agentrm.testing._work import counted
 from langchain_agentrm.testing.environment import MALFORMED_ACTIONS
 from langchain_agentrm_alfworld import ALFWorldFactory
 from langchain_agentrm_alfworld._expert import plan
@@ -371,19 +372,17 @@ def test_ten_thousand_random_actions() -> None:
 
 
 def test_a_key_of_any_length_is_quick() -> None:
+    # One that looks back over the text at each letter takes minutes.
     began = time.process_time()
     for text in ("look" + "." * 1_000_000, "put " + " in on " * 100_000, "." * 4_096):
         key = AGENTBOARD.key(text)
         assert AGENTBOARD.key(key) == key
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 20
 
 
 def test_forks_are_cheap() -> None:
-    # Far more than measured, so that only a change of kind fails.
+    # Twice the calls that were counted, so that only a change of kind fails.
     env, _ = begin()
     for _ in range(30):
         env.step("look")
-    began = time.process_time()
-    for _ in range(1_000):
-        env.fork()
-    assert (time.process_time() - began) / 1_000 < 50e-6
+    assert counted(env.fork)[1] < 70

@@ -7,12 +7,12 @@ import os
 import random
 import subprocess
 import sys
-import time
 
 import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.testing._work import counted
 from langchain_agentrm.testing.environment import MALFORMED_ACTIONS
 from langchain_agentrm_tools import ToolTasksFactory, factory
 from langchain_agentrm_tools._cells import evaluate, shown
@@ -454,15 +454,10 @@ def test_another_process_with_another_hash_seed_shows_the_same() -> None:
 
 
 def test_forks_and_steps_are_cheap() -> None:
-    # Ten times slower than measured, so that only a change of kind fails.
+    # Twice the calls that were counted, so that only a change of kind fails.
     for tool in TOOLS:
         env, _ = at(tool)
         action = expert_action(env)
-        began = time.process_time()
-        for _ in range(25):
-            env.step(action)
-        assert (time.process_time() - began) / 25 < 2e-3
-        began = time.process_time()
-        for _ in range(100):
-            env.fork()
-        assert (time.process_time() - began) / 100 < 1e-3
+        spent = sum(counted(env.step, action)[1] for _ in range(25))
+        assert spent / 25 < 1_100
+        assert counted(env.fork)[1] < 1_800

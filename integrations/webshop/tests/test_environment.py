@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_agentrm import FunctionRewardModel, create_beam_search
 from langchain_agentrm.errors import ConfigurationError, UnknownTaskError
+from langchain_agentrm.testing._work import counted
 from langchain_agentrm.testing.environment import random_walk
 from langchain_agentrm.testing.scripted import ScriptedPolicy
 from langchain_agentrm_webshop import Settings, WebShop, WebShopFactory, factory
@@ -124,10 +125,12 @@ def test_actions_are_read_as_the_official_pattern_reads_them() -> None:
         assert read_action(text) == (match and (match[1], match[2].lower())), text
         read += match is not None
     assert read > 500
+    # One that looks back over the text at each bracket takes minutes.
+    many = 100_000
     began = time.process_time()
-    for text in ("[" * 4096, "[" * 2048 + "]", "a[" * 2048, "]" * 4096, "[]" * 2048):
+    for text in ("[" * many, "[" * many + "]", "a[" * many, "]" * many, "[]" * many):
         read_action(text)
-    assert time.process_time() - began < 0.05
+    assert time.process_time() - began < 10
 
 
 def test_equal_actions_have_equal_keys() -> None:
@@ -354,14 +357,10 @@ def test_importing_the_package_loads_no_library() -> None:
 def test_forks_and_steps_are_cheap() -> None:
     env, _ = begin()
     env.step("search[shoes]")
-    began = time.process_time()
-    for _ in range(1_000):
-        env.fork()
-    assert (time.process_time() - began) / 1_000 < 100e-6
-    spent, steps = 0.0, 0
+    assert counted(env.fork)[1] < 10
+    spent = steps = 0
     for place in range(50):
         env, _ = begin(place=place)
-        began = time.process_time()
-        steps += len(random_walk(env, ["click[< prev]"], 10, place))
-        spent += time.process_time() - began
-    assert spent / steps < 5e-3
+        walk, calls = counted(random_walk, env, ["click[< prev]"], 10, place)
+        spent, steps = spent + calls, steps + len(walk)
+    assert spent / steps < 560
