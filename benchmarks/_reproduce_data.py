@@ -64,7 +64,8 @@ def demonstrating(env: str) -> Any:
 def join_demos(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     """Put the demonstrations of several environments into one file."""
     inputs = {
-        folder.parent.name: file_digest(folder / DEMOS_FILE) for folder in folders
+        f"{folder.parent.name}/{folder.name}": file_digest(folder / DEMOS_FILE)
+        for folder in folders
     }
     return _made(
         out,

@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _reproduce_data import demonstrating, join_demos, subset
-from _reproduce_pieces import TOY, TRANSFER, Piece, sized, with_types
+from _reproduce_data import join_demos, subset
+from _reproduce_make import Maker
+from _reproduce_pieces import TOY, TRANSFER, Piece, with_types
 from _reproduce_settings import (
     AblationStudy,
     DataStudy,
     EnvironmentPlan,
-    Settings,
+    RobustStudy,
     Stage,
 )
 
-from langchain_agentrm.evaluation._block import Installed
-from langchain_agentrm.evaluation.suite import (
-    EnvironmentChoice,
-    EvalConfig,
-    PolicyChoice,
-    RewardModelChoice,
-    run_suite,
-)
+from langchain_agentrm.evaluation.analysis import OfflineConfig, analyse_offline
+from langchain_agentrm.evaluation.suite import PolicyChoice, RewardModelChoice
 from langchain_agentrm.reward_models.kept import Keep
 from langchain_agentrm.training._config import Progress
-from langchain_agentrm.training.bc import CloneConfig, clone_policy
-from langchain_agentrm.training.demos import DemosConfig, collect_demos
 from langchain_agentrm.training.dialogues import DialoguesConfig, convert_dialogues
 from langchain_agentrm.training.implicit import ImplicitConfig, train_implicit
 from langchain_agentrm.training.keep import KeepConfig, keep_part
-from langchain_agentrm.training.pool import PoolConfig, build_pool
-from langchain_agentrm.training.rm import RewardConfig, train_reward_model
 from langchain_agentrm.training.rollouts import RolloutsConfig, extract_rollouts
-from langchain_agentrm.training.samples import SamplesConfig, extract_samples
 from langchain_agentrm.training.sft import FineTuneConfig, fine_tune
-from langchain_agentrm.training.trees import TreesConfig, build_trees
 
 __all__ = ["Plan"]
 
-_SUITE = ("episodes", "types", "groups", "split")
 # What the small policies' own template writes, with marks around what is learned.
 _TEMPLATE = Path(__file__).with_name("reproduce_chat.jinja")
-_SHARE = 0.8  # of a budget for the steps; loading and measuring take the rest
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Makes the pieces.
+class Plan(Maker):
+    """All of the pieces.
 
     Attributes:
-        settings: What to do.
-        out: Output folder.
-        scale: Factor on the numbers of tasks, and so of training steps.
-        workers: Processes that play trees and episodes.
+        skipped: Environments that are left out, with the reasons.
     """
 
-    settings: Settings
-    out: Path
-    scale: float = 1.0
-    workers: int = 1
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def pieces(self) -> list[Piece]:
@@ -75,25 +55,9 @@ class Plan:
             out += self._transfer()
         return out
 
-    def _names(self, *folders: Path | str) -> tuple[str, ...]:
-        """Pieces that write these folders."""
-        return tuple(Path(f).relative_to(self.out).as_posix() for f in folders)
-
-    def _given(self, stage: Stage) -> dict[str, Any]:
-        return {"seed": self.settings.seed, **stage.fields(self.scale)}
-
     def _environment(self, env: str, plan: EnvironmentPlan) -> Iterator[Piece]:
         at = self.out / env
-        here: dict[str, Any] = {"env": env}
-        demos = DemosConfig(**here, **self._given(plan.demos))
-        yield Piece(
-            f"{env}/demos",
-            plan.demos.minutes,
-            lambda told: collect_demos(
-                demos, at / "demos", factory=demonstrating(env), progress=told
-            ),
-            env,
-        )
+        yield self._demos(env, f"{env}/demos", plan.demos)
         yield self._clone(env, f"{env}/policy", plan.policy, at / "demos")
         yield from self._chain(
             env,
@@ -118,99 +82,55 @@ class Plan:
             yield from self._data(env, plan.data)
         if plan.ablation:
             yield from self._ablation(env, plan.ablation)
+        if plan.offline:
+            yield self._offline(env, plan.offline)
         if plan.robust:
-            yield self._suite(
-                f"runs/{env}-robust",
-                plan.robust,
-                env,
-                "robustness",
-                policies=self._small(env),
-                models=self._own_rm(env),
-                variants={
-                    f"{env}-P{n}" if n else env: {"perturbation": str(n)}
-                    for n in range(6)
-                },
-            )
+            yield from self._robust(env, plan.robust)
 
-    def _clone(self, group: str, name: str, stage: Stage, demos: Path) -> Piece:
-        env: dict[str, Any] = {"env": group} if group != TRANSFER else {}
-        config = CloneConfig(
-            **env, cpu_minutes=stage.minutes * _SHARE, **self._given(stage)
+    def _offline(self, env: str, stage: Stage) -> Piece:
+        name, at = f"runs/{env}-offline", self.out / env
+        config = OfflineConfig(
+            reward_model=str(at / "rm"), name=f"{env}-rm", **self._given(stage)
         )
-        out = self.out / name
         return Piece(
             name,
             stage.minutes,
-            lambda told: clone_policy(config, demos, out, progress=told),
-            group,
-            "val",
-            reads=self._names(demos),
-        )
-
-    def _chain(
-        self,
-        env: str,
-        prefix: str,
-        policy: Path,
-        stages: Mapping[str, Stage],
-        group: str = "",
-    ) -> Iterator[Piece]:
-        """From a policy to a reward model of one environment."""
-        at = self.out / prefix
-        here: dict[str, Any] = {"env": env}
-        pool = PoolConfig(**here, **self._given(stages["pool"]))
-        trees = TreesConfig(**here, **self._given(stages["trees"]))
-        samples = SamplesConfig(**self._given(stages["samples"]))
-        yield Piece(
-            f"{prefix}pool",
-            stages["pool"].minutes,
-            lambda told: build_pool(pool, policy, at / "pool", progress=told),
-            group or env,
-            reads=self._names(policy),
-        )
-        yield Piece(
-            f"{prefix}trees",
-            stages["trees"].minutes,
-            lambda told: build_trees(
-                trees, policy, at / "trees", workers=self.workers, progress=told
+            lambda told: analyse_offline(
+                config, at / "samples" / "val.jsonl", self.out / name, progress=told
             ),
-            group or env,
-            "any",
-            reads=self._names(policy),
-        )
-        yield Piece(
-            f"{prefix}samples",
-            stages["samples"].minutes,
-            lambda _: extract_samples(samples, at / "trees", at / "samples"),
-            group or env,
-            reads=self._names(at / "trees"),
-        )
-        yield self._value(
-            group or env,
-            f"{prefix}rm",
-            stages["rm"],
-            (at / "samples", at / "pool", policy),
+            env,
+            study="offline",
+            reads=self._names(at / "rm", at / "samples"),
         )
 
-    def _value(
-        self,
-        group: str,
-        name: str,
-        stage: Stage,
-        made: tuple[Path, Path, Path],
-        **more: Any,
-    ) -> Piece:
-        config = RewardConfig(
-            cpu_minutes=stage.minutes * _SHARE, **{**self._given(stage), **more}
+    def _robust(self, env: str, study: RobustStudy) -> Iterator[Piece]:
+        """A policy of every grammar; the reward model has seen the usual one alone."""
+        at = self.out / env
+        sources = [at / "demos"]
+        for number in study.grammars:
+            name = f"{env}/demos-P{number}"
+            yield self._demos(env, name, study.demos, perturbation=str(number))
+            sources.append(self.out / name)
+        joined = at / "demos-all"
+        yield Piece(
+            f"{env}/demos-all",
+            0.1,
+            lambda _: join_demos(sources, joined),
+            env,
+            reads=self._names(*sources),
         )
-        out = self.out / name
-        return Piece(
-            name,
-            stage.minutes,
-            lambda told: train_reward_model(config, *made, out, progress=told),
-            group,
-            "dev",
-            reads=self._names(*made),
+        yield self._clone(env, f"{env}/all-grammars", study.policy, joined)
+        yield self._suite(
+            f"runs/{env}-robust",
+            study,
+            env,
+            "robustness",
+            policies={f"{env}-all-grammars": self._policy(f"{env}/all-grammars", env)},
+            models=self._own_rm(env),
+            variants={
+                f"{env}-P{n}" if n else env: {"perturbation": str(n)}
+                for n in (0, *study.grammars)
+            },
         )
 
     def _implicit(
@@ -400,76 +320,6 @@ class Plan:
             lambda told: fine_tune(config, rows, tuned, progress=told),
             TRANSFER,
             reads=self._names(rows, at / "base"),
-        )
-
-    def _small(self, env: str) -> dict[str, PolicyChoice]:
-        return {f"{env}-small": self._policy(f"{env}/policy", env)}
-
-    def _own_rm(self, env: str) -> dict[str, RewardModelChoice]:
-        return {f"{env}-rm": self._rm(f"{env}/rm", env)}
-
-    def _policy(self, name: str, env: str) -> PolicyChoice:
-        return PolicyChoice(model=str(self.out / name), trained_on=(env,))
-
-    def _rm(self, name: str, env: str, **more: Any) -> RewardModelChoice:
-        return RewardModelChoice(
-            model=str(self.out / name),
-            trained_on=(env,),
-            trees_from=f"{env}-small",
-            **more,
-        )
-
-    def _suite(
-        self,
-        name: str,
-        stage: Stage,
-        group: str,
-        study: str,
-        *,
-        policies: Mapping[str, PolicyChoice],
-        models: Mapping[str, RewardModelChoice],
-        methods: Sequence[str] = (),
-        variants: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> Piece:
-        given = stage.fields(self.scale)
-        chosen = given.pop("methods", None) or methods or self.settings.study_methods
-        asked = {key: given[key] for key in _SUITE if key in given}
-        registered = self.settings.environments
-        environments = tuple(
-            EnvironmentChoice(
-                env=label if label in registered else group,
-                label=label,
-                options=dict(options),
-                **asked,
-            )
-            for label, options in (variants or {group: {}}).items()
-        )
-        # Made when it runs: models may not exist before.
-        config = EvalConfig(
-            seed=self.settings.seed,
-            environments=environments,
-            policies=dict(policies),
-            reward_models=dict(models),
-            methods=sized(chosen, self.scale),
-        )
-        return Piece(
-            name,
-            stage.minutes,
-            lambda told: run_suite(
-                config,
-                self.out / name,
-                workers=self.workers,
-                block=10,
-                parts=Installed(),
-                progress=told,
-            ),
-            group,
-            "any",
-            study,
-            self._names(
-                *(policy.model for policy in policies.values()),
-                *(model.model for model in models.values()),
-            ),
         )
 
 

@@ -25,6 +25,7 @@ from langchain_agentrm.evaluation.report._transfer import (
     robustness_section,
     weak_to_strong_section,
 )
+from langchain_agentrm.evaluation.report._values import offline_section
 
 __all__ = ["publish", "write_results"]
 
@@ -47,6 +48,7 @@ _SECTIONS: Mapping[str, tuple[Callable[[Runs], Section], str]] = {
     "ablation": (ablation_section, "ablation"),
     "weak-to-strong": (weak_to_strong_section, "weak-to-strong"),
     "heat": (heat_section, "transfer"),
+    "offline": (offline_section, "offline"),
 }
 _JUDGE = (
     "The judge of `explicit > implicit > judge` is not answerable here: a judge is a "

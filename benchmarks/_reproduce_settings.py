@@ -62,6 +62,14 @@ class AblationStudy(Stage):
     each: float = Field(gt=0, le=LONGEST, description="Minutes a reward model.")
 
 
+class RobustStudy(Stage):
+    """A policy that knows every action grammar, and a reward model of the usual one."""
+
+    grammars: tuple[int, ...] = Field(min_length=1, description="Perturbations.")
+    demos: Stage = Field(description="Of each of them; the usual one has its own.")
+    policy: Stage
+
+
 class EnvironmentPlan(_Part):
     """What is done in one environment; a study that is not named is not done."""
 
@@ -83,7 +91,8 @@ class EnvironmentPlan(_Part):
     strong: Stage | None = None
     data: DataStudy | None = None
     ablation: AblationStudy | None = None
-    robust: Stage | None = None
+    robust: RobustStudy | None = None
+    offline: Stage | None = None
 
 
 class TransferPlan(_Part):

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from langchain_agentrm._files import MANIFEST, read_json, same_settings, write_json
 from langchain_agentrm.errors import AgentRMError, ConfigurationError
+from langchain_agentrm.evaluation.analysis import OFFLINE_FILE
 from langchain_agentrm.evaluation.suite import EPISODES_FILE
 
 SETTINGS = Path(__file__).with_name("reproduce.yaml")
@@ -184,7 +185,8 @@ def report(
     """Write the report of every evaluation that has rows."""
     folders: dict[str, list[Path]] = {}
     for piece in pieces:
-        if piece.study and (out / piece.name / EPISODES_FILE).exists():
+        made = (EPISODES_FILE, OFFLINE_FILE)
+        if piece.study and any((out / piece.name / file).exists() for file in made):
             folders.setdefault(piece.study, []).append(out / piece.name)
     total = sum(ledger.seconds.values()) / 60
     notes = [
