@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-installs test-kills test-ray test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence reproduce fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-tokens bench-trees bench-verifiers ablations docs clean
+.PHONY: help demo test test-installs test-kills test-ray test-serve test-slow test-soak test-studio test-vllm lint fix typing pytest evidence reproduce fidelity ifeval-parity bench bench-surfaces bench-scoring bench-environments bench-reward-agent bench-sandbox bench-targets bench-tokens bench-trees bench-verifiers ablations docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
@@ -111,6 +111,9 @@ bench-reward-agent: $(VENV)/.installed-dev  ## Rules alone on preference benchma
 
 bench-trees: $(VENV)/.installed-dev  ## What merging and caching save in trees
 	$(BIN)/python benchmarks/trees.py --out docs/data/trees.json $(ARGS)
+
+bench-targets: $(VENV)/.installed-dev  ## Value targets beside the mean; after reproduce
+	$(BIN)/python benchmarks/targets.py $(ARGS)
 
 bench-tokens: $(VENV)/.installed-dev  ## Tokens of a paper-sized tree
 	$(BIN)/python -m benchmarks.tree_tokens $(ARGS)

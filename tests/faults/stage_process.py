@@ -135,6 +135,11 @@ def whole_lines(path):
 
 
 _TREES = "train trees --policy {policy} --env babyai --workers 1"
+_SFT = (
+    "train sft --data {dialogues} --base {policy} --set template={template}"
+    " --set batch=8 --set per_device=4 --set epochs=1 --set save_every=3"
+    " --set max_tokens=1024 --set precision=float32 --set gradient_checkpointing=false"
+)
 _STEPS = "--set epochs=1 --set batch_size=4 --set accumulate=1 --set evaluations=4"
 
 STAGES = {
@@ -167,14 +172,8 @@ STAGES = {
     ),
     "keep": Stage("train keep --samples {samples} --pool {pool} --keep action"),
     "dialogues": Stage("train dialogues {demos} --set val_share=0.2"),
-    "sft": Stage(
-        "train sft --data {dialogues} --base {policy} --mode lora"
-        " --set template={template} --set batch=8 --set per_device=4 --set epochs=1"
-        " --set save_every=3 --set max_tokens=1024 --set precision=float32"
-        " --set gradient_checkpointing=false",
-        kept=kept_checkpoints,
-        trains=True,
-    ),
+    "sft": Stage(f"{_SFT} --mode lora", kept=kept_checkpoints, trains=True),
+    "sft-full": Stage(f"{_SFT} --mode full", kept=kept_checkpoints, trains=True),
     "explicit": Stage(
         f"train explicit --samples {{samples}} --base {{policy}} {_STEPS}"
         " --set objective=mixed --set max_length=1024",
