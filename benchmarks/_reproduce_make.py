@@ -29,7 +29,7 @@ from langchain_agentrm.training.trees import TreesConfig, build_trees
 __all__ = ["Maker"]
 
 _SUITE = ("episodes", "types", "groups", "split")
-_SHARE = 0.8  # of a budget for the steps; loading and measuring take the rest
+_SHARE = 0.9  # of a budget for the steps; loading and measuring take the rest
 
 
 @dataclass(frozen=True)
