@@ -46,9 +46,6 @@ ENV = "babyai"
 USUAL = "mean (paper)"
 VARIANTS: dict[str, dict[str, Any]] = {
     USUAL: {},
-    "weighed by visits": {"visit_cap": 8},
-    "TD, children alike": {"target": "td", "td_decay": 0.9, "td_children": "equal"},
-    "TD, by visits": {"target": "td", "td_decay": 0.9, "td_children": "visits"},
     "distribution over 21 values": {"bins": 21},
     "pairs of siblings": {"objective": "pairwise"},
     "mean and pairs": {"objective": "mixed"},

@@ -201,13 +201,12 @@ def _build(
     """Build a store; wall seconds, and chunks a second once every process works."""
     began = time.perf_counter()
     marks: list[float] = []
-    build_trees(
-        config,
-        policy,
-        folder,
-        workers=workers,
-        progress=lambda _done, _total, **_: marks.append(time.perf_counter()),
-    )
+
+    def mark(done: float, total: float, /, **figures: float) -> None:
+        del done, total, figures
+        marks.append(time.perf_counter())
+
+    build_trees(config, policy, folder, workers=workers, progress=mark)
     wall = time.perf_counter() - began
     # The first report says that nothing is done, those of each process's first chunk
     # hold its start.
