@@ -189,8 +189,8 @@ def _lines(data: dict[str, Any]) -> list[str]:
     return [
         (
             f"`{data['command']}` on {data['date'][:10]}: BabyAI, {data['states']:,} "
-            f"labelled states of the policy's own trees, {data['epochs']:g} passes, "
-            f"{data['seeds']} training seeds, {greedy['tasks']} test tasks, half of "
+            f"labelled states of the policy's own trees, epochs: {data['epochs']:g}, "
+            f"training seeds: {data['seeds']}; {greedy['tasks']} test tasks, half of "
             f"them of held-out types; greedy {100 * greedy['value']:.1f}. Success in "
             "%; differences are paired by task, 95 % intervals by bootstrap over "
             "tasks, not corrected for the number of rows. Siblings: pairs of held-out "
