@@ -46,9 +46,6 @@ ENV = "babyai"
 USUAL = "mean (paper)"
 VARIANTS: dict[str, dict[str, Any]] = {
     USUAL: {},
-    "weighed by visits": {"visit_cap": 8},
-    "TD, children alike": {"target": "td", "td_decay": 0.9, "td_children": "equal"},
-    "TD, by visits": {"target": "td", "td_decay": 0.9, "td_children": "visits"},
     "distribution over 21 values": {"bins": 21},
     "pairs of siblings": {"objective": "pairwise"},
     "mean and pairs": {"objective": "mixed"},
@@ -192,8 +189,8 @@ def _lines(data: dict[str, Any]) -> list[str]:
     return [
         (
             f"`{data['command']}` on {data['date'][:10]}: BabyAI, {data['states']:,} "
-            f"labelled states of the policy's own trees, {data['epochs']:g} passes, "
-            f"{data['seeds']} training seeds, {greedy['tasks']} test tasks, half of "
+            f"labelled states of the policy's own trees, epochs: {data['epochs']:g}, "
+            f"training seeds: {data['seeds']}; {greedy['tasks']} test tasks, half of "
             f"them of held-out types; greedy {100 * greedy['value']:.1f}. Success in "
             "%; differences are paired by task, 95 % intervals by bootstrap over "
             "tasks, not corrected for the number of rows. Siblings: pairs of held-out "

@@ -171,26 +171,51 @@ def _processes(
     """Build with one and with two processes, in turns."""
     load = round(os.getloadavg()[0], 2)
     walls: dict[int, list[float]] = {1: [], 2: []}
+    rates: dict[int, list[float]] = {1: [], 2: []}
     stores: set[str] = set()
     for turn in range(rounds):
         order = (1, 2) if turn % 2 else (2, 1)
         for workers in order:
             folder = work / f"processes-{turn}-{workers}"
-            began = time.perf_counter()
-            build_trees(config, policy, folder, workers=workers)
-            walls[workers].append(time.perf_counter() - began)
+            wall, rate = _build(config, policy, folder, workers)
+            walls[workers].append(wall)
+            rates[workers].append(rate)
             stores.add(_content(folder))
-    ratios = [a / b for a, b in zip(walls[1], walls[2], strict=True)]
     return {
         "wall_seconds_1": round(statistics.median(walls[1]), 1),
         "wall_seconds_2": round(statistics.median(walls[2]), 1),
-        "speed_up_of_2": round(statistics.median(ratios), 2),
+        "speed_up_of_2": _ratio(walls[1], walls[2]),
+        "speed_up_of_2_once_started": _ratio(rates[2], rates[1]),
         "trees": config.tasks,
         "rounds": rounds,
         "load_1min_before": load,
-        "includes": "starting the processes and loading the policy",
+        "walls_include": "starting the processes and loading the policy; once started: "
+        "chunks a second after the first one of each process",
         "equal_trees": len(stores) == 1,
     }
+
+
+def _build(
+    config: TreesConfig, policy: Path, folder: Path, workers: int
+) -> tuple[float, float]:
+    """Build a store; wall seconds, and chunks a second once every process works."""
+    began = time.perf_counter()
+    marks: list[float] = []
+
+    def mark(done: float, total: float, /, **figures: float) -> None:
+        del done, total, figures
+        marks.append(time.perf_counter())
+
+    build_trees(config, policy, folder, workers=workers, progress=mark)
+    wall = time.perf_counter() - began
+    # The first report says that nothing is done, those of each process's first chunk
+    # hold its start.
+    after = marks[workers:]
+    return wall, (len(after) - 1) / (after[-1] - after[0])
+
+
+def _ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    return round(statistics.median(a / b for a, b in zip(above, below, strict=True)), 2)
 
 
 def _content(folder: Path) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "file_digest",
     "finished",
     "folder_digest",
+    "new_model_folder",
     "read_json",
     "read_jsonl",
     "same_settings",
@@ -108,6 +109,30 @@ def writing(path: Path, *, room_only: bool = False) -> Iterator[None]:
         if full:
             remedy = "Make room, and run it again: what was finished is kept."
         raise CheckpointError(msg, remedy=remedy) from error
+
+
+@contextmanager
+def new_model_folder(out: Path) -> Iterator[Path]:
+    """Let a model's files be written aside, and move them in when all of them are.
+
+    The weights go last: their presence says that the folder is whole.
+
+    Args:
+        out: Where the files go; made if it is not there.
+
+    Yields:
+        A hidden folder inside to write to, gone afterwards.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=out))
+    try:
+        yield part
+        for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):
+            # safetensors makes files that only their owner reads.
+            path.chmod(0o644)
+            path.replace(out / path.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _is_full(error: Exception) -> bool:

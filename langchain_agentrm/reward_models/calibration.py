@@ -39,6 +39,8 @@ __all__ = [
 
 _MANIFEST = "agentrm.json"
 _KEY = "calibration"
+_LEAST_SPAN = 1e-100
+"""Scores nearer to each other leave a scale that floats cannot divide by."""
 _KNOTS = 100
 
 
@@ -380,6 +382,12 @@ def _check(scores: Sequence[float], outcomes: Sequence[float]) -> None:
     if len(set(scores)) < 2:  # noqa: PLR2004 - a line needs two points
         msg = f"{len(scores)} trajectories have {len(set(scores))} different scores."
         raise ConfigurationError(msg, remedy="Give at least two, better hundreds.")
+    low, high = min(scores), max(scores)
+    if high / 2 - low / 2 < _LEAST_SPAN:
+        msg = f"{len(scores)} scores from {low!r} to {high!r} lie too close for a fit."
+        raise ConfigurationError(
+            msg, remedy="Check that the reward model tells trajectories apart."
+        )
 
 
 def _with_error(

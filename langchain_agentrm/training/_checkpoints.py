@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_agentrm._files import (
     MANIFEST,
     PART,
+    new_model_folder,
     read_json,
     same_settings,
     write_json,
@@ -91,27 +91,18 @@ def save_best(trainer: Trainer, card: Mapping[str, Any], out: Path) -> list[str]
     Returns:
         The files of weights.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    main = trainer.is_world_process_zero()
-    part = Path(tempfile.mkdtemp(prefix=PART, dir=out)) if main else out / ".part"
-    try:
+    if not trainer.is_world_process_zero():
+        # All processes gather the weights; one of them writes.
+        trainer.save_model(str(out / PART))
+        return []
+    with new_model_folder(out) as part:
         trainer.save_model(str(part))
-        if not main:
-            return []
         sort_adapter(part)
         # A pickle and an empty model card are not wanted in a model's folder.
         for name in ("training_args.bin", "README.md"):
             (part / name).unlink(missing_ok=True)
         write_json(part / "agentrm.json", dict(card))
-        weights = sorted(path.name for path in part.glob("*.safetensors"))
-        # The weights last: their presence says that the folder is whole.
-        for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):
-            path.chmod(0o644)
-            path.replace(out / path.name)
-        return weights
-    finally:
-        if main:
-            shutil.rmtree(part, ignore_errors=True)
+        return sorted(path.name for path in part.glob("*.safetensors"))
 
 
 def sort_adapter(folder: Path) -> None:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from langchain_agentrm.training.samples import TaskSamples
-from langchain_agentrm.training.targets import (
-    ChildWeights,
-    TreePoint,
-    td_tree,
-    visit_weight,
-)
 from langchain_agentrm.trajectory import Trajectory, Turn, render
 
 if TYPE_CHECKING:
@@ -21,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Example",
-    "Target",
     "Unit",
     "encode",
     "examples_of",
@@ -29,9 +22,6 @@ __all__ = [
     "path_units",
     "siblings",
 ]
-
-Target = Literal["mean", "td"]
-"""What a state's label is: its mean return, or TD(lambda) over its tree."""
 
 _Prefix = tuple[tuple[str, str], ...]
 
@@ -42,16 +32,12 @@ class Example:
 
     Attributes:
         trajectory: The path, as a search would have it scored.
-        value: Its target.
-        weight: Weight of its squared error.
-        visits: Episodes that its label is the mean of.
+        value: Its label, the mean return of the episodes through it.
         parent: Name of the state that the action was taken in; siblings share it.
     """
 
     trajectory: Trajectory
     value: float
-    weight: float
-    visits: int
     parent: Hashable
 
     @property
@@ -85,28 +71,8 @@ class Unit:
         return sum(map(len, self.texts))
 
 
-def examples_of(
-    samples: TaskSamples,
-    *,
-    target: Target = "mean",
-    decay: float = 0.9,
-    children: ChildWeights = "equal",
-    visit_cap: int = 0,
-) -> list[Example]:
-    """Turn a task's labelled paths into examples, one a label, in their order.
-
-    Args:
-        samples: The task.
-        target: What a label is made of.
-        decay: Lambda of target `"td"`.
-        children: How target `"td"` averages over children.
-        visit_cap: Above 0, an example weighs as the root of its visits up to this cap;
-            else all weigh the same.
-
-    Returns:
-        The examples.
-    """
-    targets = _td_targets(samples, decay, children) if target == "td" else None
+def examples_of(samples: TaskSamples) -> list[Example]:
+    """Turn a task's labelled paths into examples, one a label, in their order."""
     out: list[Example] = []
     for path in samples.paths:
         turns = _turns(samples.observation, path.steps)
@@ -115,7 +81,7 @@ def examples_of(
             parent, prefix = prefix, (*prefix, step)
             if label is None:
                 continue
-            value, visits = label
+            value, _ = label
             trajectory = Trajectory(
                 turns[: i + 1],
                 goal=samples.goal,
@@ -125,9 +91,7 @@ def examples_of(
             out.append(
                 Example(
                     trajectory,
-                    value if targets is None else targets[prefix],
-                    visit_weight(visits, visit_cap) if visit_cap else 1.0,
-                    visits,
+                    value,
                     (samples.task["id"], parent),
                 )
             )
@@ -139,31 +103,6 @@ def _turns(first: str, steps: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
     return tuple(
         Turn(before, action) for before, (action, _) in zip(seen, steps, strict=False)
     )
-
-
-def _td_targets(
-    samples: TaskSamples, decay: float, children: ChildWeights
-) -> dict[Hashable, float]:
-    values: dict[_Prefix, float] = {}
-    visits: dict[_Prefix, int] = defaultdict(int)
-    scores: dict[_Prefix, float] = {}
-    for path in samples.paths:
-        for i, label in enumerate(path.labels, 1):
-            prefix = tuple(path.steps[:i])
-            visits[prefix] += path.count
-            scores[prefix] = path.score
-            if label is not None:
-                values[prefix] = label[0]
-    points: dict[Hashable, TreePoint] = {
-        prefix: (
-            prefix[:-1] or None,
-            values.get(prefix),
-            scores[prefix],
-            visits[prefix],
-        )
-        for prefix in sorted(visits, key=len)
-    }
-    return td_tree(points, decay, children)
 
 
 def encode(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from langchain_agentrm._files import PART, write_bytes, write_json, writing
+from langchain_agentrm._files import (
+    new_model_folder,
+    write_bytes,
+    write_json,
+    writing,
+)
 
 __all__ = [
     "Optimisers",
@@ -135,20 +138,11 @@ def save_model(model: Any, tokenizer: Any, card: dict[str, Any], out: Path) -> N
         card: What `agentrm.json` says.
         out: The folder.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=PART, dir=out))
-    try:
+    with new_model_folder(out) as part:
         with writing(out, room_only=True):
             model.save_pretrained(part)
             tokenizer.save_pretrained(part)
         write_json(part / "agentrm.json", card)
-        # The weights last: their presence says that the folder is whole.
-        for path in sorted(part.iterdir(), key=lambda p: p.suffix == ".safetensors"):
-            # safetensors makes files that only their owner reads.
-            path.chmod(0o644)
-            path.replace(out / path.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:

@@ -14,10 +14,10 @@ from torch.nn import functional
 from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 from langchain_agentrm.metrics import bootstrap, mean, sibling_accuracy
+from langchain_agentrm.training._bins import two_hot
 from langchain_agentrm.training._examples import Example, Unit, siblings
 from langchain_agentrm.training._trainer import SumTrainer, stack
 from langchain_agentrm.training._value_model import Positions
-from langchain_agentrm.training.targets import two_hot
 
 __all__ = ["UnitCollator", "ValueTrainer", "judged"]
 
@@ -38,7 +38,7 @@ class UnitCollator:
         """Stack the texts of all units and number their reads through.
 
         Returns:
-            Ids and mask [B, T]; of every read its row, column, target, weight and
+            Ids and mask [B, T]; of every read its row, column, target and
             example [R]; better and worse read and gap of every pair [P]; the totals of
             the loss's terms [2]; and the examples again by text [B, most], for
             evaluation.
@@ -52,7 +52,6 @@ class UnitCollator:
             reads += [(first + row, place, n) for row, place, n in unit.reads]
             pairs += [(before + a, before + b, gap) for a, b, gap in unit.pairs]
         numbers = [n for _, _, n in reads]
-        weights = torch.tensor([self.examples[n].weight for n in numbers])
         by_text: list[list[int]] = [[] for _ in texts]
         slots = []
         for row, _, number in reads:
@@ -65,11 +64,10 @@ class UnitCollator:
             "columns": torch.tensor([place for _, place, _ in reads]),
             "slots": torch.tensor(slots),
             "targets": torch.tensor([self.examples[n].value for n in numbers]),
-            "weights": weights,
             "better": torch.tensor([a for a, _, _ in pairs], dtype=torch.long),
             "worse": torch.tensor([b for _, b, _ in pairs], dtype=torch.long),
             "gaps": torch.tensor([gap for _, _, gap in pairs], dtype=torch.float32),
-            "totals": torch.tensor([float(weights.sum()), float(len(pairs))]),
+            "totals": torch.tensor([float(len(reads)), float(len(pairs))]),
             "numbers": torch.tensor([x + [-100] * (most - len(x)) for x in by_text]),
         }
 
@@ -114,7 +112,7 @@ class ValueTrainer(SumTrainer):
         )
         sums = torch.stack(
             [
-                self._shares[0] * (inputs["weights"] * losses).sum(),
+                self._shares[0] * losses.sum(),
                 self._shares[1] * margins.sum(),
             ]
         )

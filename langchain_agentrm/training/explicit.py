@@ -33,6 +33,7 @@ from langchain_agentrm._files import (
 from langchain_agentrm._tokens import ChatTokens
 from langchain_agentrm.errors import ConfigurationError
 from langchain_agentrm.reward_models._checkpoint.sources import find_folder
+from langchain_agentrm.training._bins import bin_centres
 from langchain_agentrm.training._checkpoints import (
     begin,
     clean,
@@ -42,7 +43,6 @@ from langchain_agentrm.training._checkpoints import (
 from langchain_agentrm.training._config import Progress, silent
 from langchain_agentrm.training._examples import (
     Example,
-    Target,
     Unit,
     encode,
     examples_of,
@@ -70,7 +70,6 @@ from langchain_agentrm.training._value_model import (
     quantized,
 )
 from langchain_agentrm.training.samples import TaskSamples, read_samples
-from langchain_agentrm.training.targets import ChildWeights, bin_centres
 from langchain_agentrm.trajectory import SERIALIZER
 
 __all__ = ["ExplicitConfig", "train_explicit"]
@@ -88,16 +87,8 @@ class ExplicitConfig(OptimConfig):
     lr: float | None = Field(
         default=None, gt=0, description="Learning rate; 1e-5 full, 1e-4 LoRA."
     )
-    target: Target = Field(default="mean", description="mean (paper) or td.")
-    td_decay: float = Field(default=0.9, ge=0, le=1, description="Lambda of td.")
-    td_children: ChildWeights = Field(
-        default="equal", description="td: children weigh alike, or by their visits."
-    )
     bins: int = Field(
         default=1, ge=1, description="Above 1: a distribution over so many values."
-    )
-    visit_cap: int = Field(
-        default=0, ge=0, description="Weigh by the root of visits up to it; 0: alike."
     )
     gap: float = Field(
         default=0.1, gt=0, description="Difference of labels that makes a pair."
@@ -290,15 +281,7 @@ def _load(
     data = _Data()
     side = "val" if held_out else "train"
     for samples in tasks:
-        # Held-out states are measured by what the policy's episodes said of them,
-        # whatever was aimed at.
-        examples = examples_of(
-            samples,
-            target="mean" if held_out else config.target,
-            decay=config.td_decay,
-            children=config.td_children,
-            visit_cap=0 if held_out else config.visit_cap,
-        )
+        examples = examples_of(samples)
         first = len(data.examples)
         texts = {
             first + i: ids

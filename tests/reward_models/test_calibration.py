@@ -141,6 +141,12 @@ def test_outside_the_knots_the_line_is_level():
     assert ISOTONIC(1.5) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("fit", FITS)
+def test_scores_that_floats_hardly_tell_apart_are_refused(fit):
+    with pytest.raises(ConfigurationError, match=r"from 0\.0 to 5e-324 lie too close"):
+        fit([0.0, 5e-324], [0.0, 1.0])
+
+
 def test_far_scores_do_not_overflow():
     assert TEMPERATURE(-1e308) >= 0.0
     assert TEMPERATURE(1e308) == 1.0

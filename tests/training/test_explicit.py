@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -111,9 +110,8 @@ def paths_of(numbers):
 
 
 def test_examples_end_with_the_action_and_name_their_parent():
-    examples = examples_of(task(0), visit_cap=16)
+    examples = examples_of(task(0))
     assert [e.value for e in examples] == [0.2, 0.0, 0.9, 1.0, 0.0, 0.0]
-    assert [e.weight for e in examples] == [2.0, pytest.approx(2**0.5)] * 3
     assert [e.depth for e in examples] == [1, 2] * 3
     assert examples[3].messages == [
         {"role": "user", "content": "goal: 0.\nsee: 0"},
@@ -124,14 +122,6 @@ def test_examples_end_with_the_action_and_name_their_parent():
     assert len({e.parent for e in examples[::2]}) == 1
     assert len({e.parent for e in examples[1::2]}) == 3
     assert examples_of(task(1))[0].parent != examples[0].parent
-
-
-def test_td_targets_replace_the_labels():
-    values = [
-        e.value for e in examples_of(task(0), target="td", decay=0.0, children="equal")
-    ]
-    # The value of the state after: that of the end.
-    assert values == [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
 
 
 def test_path_units_read_a_prefix_in_the_longer_text(base):
@@ -164,7 +154,7 @@ def test_family_units_pair_the_better_with_the_worse(base):
 def test_only_whole_oldest_turns_are_dropped(base):
     tokens = ChatTokens(AutoTokenizer.from_pretrained(base))
     turns = tuple(Turn(f"see: a long text number {i}", f"add {i}") for i in range(12))
-    example = Example(Trajectory(turns, goal="goal: 4."), 0.5, 1.0, 1, "p")
+    example = Example(Trajectory(turns, goal="goal: 4."), 0.5, "p")
     (ids,) = encode(tokens, [example], 160)
     text = tokens.tokenizer.decode(ids)
     assert len(ids) <= 160
@@ -194,12 +184,9 @@ def first_step(base, out, *, batch, accumulate, shares=(1.0, 0.0), stock=False):
     torch.nn.init.normal_(model.score.weight, std=0.5)
     tokens = ChatTokens(tokenizer)
     examples, units = [], []
-    rng = random.Random(0)
     for number in range(16):
         first = len(examples)
-        for e in examples_of(task(number)):
-            weight = rng.choice([0.5, 1.0, 3.0])
-            examples.append(Example(e.trajectory, e.value, weight, e.visits, e.parent))
+        examples += examples_of(task(number))
         ids = encode(tokens, examples[first:], 512)
         texts = {first + i: text for i, text in enumerate(ids)}
         # Units of unlike size, as whole families or single ends are.
@@ -267,10 +254,7 @@ def sums(base, numbers, shares=(1.0, 1.0)):
     model = new_value_model(base, dtype=torch.float32).eval()
     torch.manual_seed(1)
     torch.nn.init.normal_(model.score.weight)
-    examples = [
-        Example(e.trajectory, e.value, 1.0 + i, e.visits, e.parent)
-        for i, e in enumerate(e for n in numbers for e in examples_of(task(n)))
-    ]
+    examples = [e for n in numbers for e in examples_of(task(n))]
     texts = dict(enumerate(encode(ChatTokens(tokenizer), examples, 512)))
     units = family_units(texts, examples, gap=0.1, most=8)
     trainer = ValueTrainer(
@@ -291,9 +275,7 @@ def sums(base, numbers, shares=(1.0, 1.0)):
 
 def test_both_terms_equal_the_sums_by_hand(base):
     found, batch, units, examples, values = sums(base, [0, 1])
-    squares = sum(
-        examples[n].weight * (values[n] - examples[n].value) ** 2 for n in values
-    )
+    squares = sum((values[n] - examples[n].value) ** 2 for n in values)
     pairs = [
         (unit.reads[a][2], unit.reads[b][2], gap)
         for unit in units
@@ -306,8 +288,7 @@ def test_both_terms_equal_the_sums_by_hand(base):
         for a, b, gap in pairs
     )
     assert found == pytest.approx([squares, margins], rel=1e-4)
-    weights = sum(e.weight for e in examples)
-    assert batch["totals"].tolist() == pytest.approx([weights, len(pairs)])
+    assert batch["totals"].tolist() == [len(examples), len(pairs)]
 
 
 # --- the model ----------------------------------------------------------------------
@@ -387,7 +368,7 @@ def test_agentrm_scores_as_the_trained_class_does(made):
     tokenizer = AutoTokenizer.from_pretrained(out)
     model = AutoModelForSequenceClassification.from_pretrained(out).eval()
     tokens = ChatTokens(tokenizer)
-    examples = [Example(path, 0.0, 1.0, 1, None) for path in paths]
+    examples = [Example(path, 0.0, None) for path in paths]
     with torch.inference_mode():
         plain = [
             model(torch.tensor([ids])).logits.item()

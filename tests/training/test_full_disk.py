@@ -332,6 +332,74 @@ def test_a_small_policy_is_trained_after_all(tmp_path):
         assert clone(out) == whole
 
 
+def train_rm(trees, root):
+    bc = pytest.importorskip("langchain_agentrm.training.bc", reason="needs torch")
+    from langchain_agentrm.training.rm import RewardConfig, train_reward_model
+
+    small = bc.CloneConfig(
+        hidden=16, layers=1, epochs=1, eval_tasks=0, val_share=0.4, env="count"
+    )
+    bc.clone_policy(small, trees / "demos", root / "policy")
+    make_pool(trees, root / "pool")
+    made = (trees / "samples", root / "pool", root / "policy")
+    settings = RewardConfig(epochs=1, evaluations=2)
+    return lambda out: train_reward_model(settings, *made, out)
+
+
+def train_value(trees, root):
+    for name in ("torch", "accelerate"):
+        pytest.importorskip(name, reason="a trainer needs the train extra")
+    from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint
+    from langchain_agentrm.training.explicit import ExplicitConfig, train_explicit
+
+    base = write_mini_checkpoint(root / "base", seed=5)
+    settings = ExplicitConfig(
+        epochs=1, batch_size=8, accumulate=1, lr=1e-2, evaluations=2, max_length=512
+    )
+    return lambda out: train_explicit(settings, trees / "samples", base, out)
+
+
+def fine_tune_all(trees, root):
+    for name in ("trl", "datasets"):
+        pytest.importorskip(name, reason="fine-tuning needs the train extra")
+    from langchain_agentrm.testing.mini_checkpoint import write_mini_checkpoint
+    from langchain_agentrm.training.sft import FineTuneConfig, fine_tune
+    from tests.training.test_sft import MARKED
+
+    write_mini_checkpoint(root / "base", seed=5)
+    (root / "marked.jinja").write_text(MARKED)
+    make_dialogues(trees, root / "dialogues")
+    settings = FineTuneConfig(
+        base=str(root / "base"),
+        template=str(root / "marked.jinja"),
+        mode="full",
+        batch=8,
+        per_device=8,
+        epochs=1,
+        max_tokens=512,
+        save_every=2,
+        precision="float32",
+    )
+    return lambda out: fine_tune(settings, root / "dialogues", out)
+
+
+@pytest.mark.parametrize("stage", [train_rm, train_value, fine_tune_all])
+def test_a_training_is_done_by_running_it_again(trees, tmp_path, stage):
+    train = stage(trees, tmp_path)
+    train(tmp_path / "whole")
+    weights = tmp_path / "whole" / "model.safetensors"
+    out = tmp_path / "full"
+    with (
+        no_file_beyond(weights.stat().st_size // 2),
+        pytest.raises(CheckpointError, match=r"full.*Make room"),
+    ):
+        train(out)
+    assert not (out / "manifest.json").exists()
+    assert not (out / "model.safetensors").exists()
+    train(out)
+    assert _files.file_digest(out / "model.safetensors") == _files.file_digest(weights)
+
+
 @pytest.mark.parametrize("part", [2, 30])
 def test_a_trainer_names_the_folder_and_goes_on(tmp_path, part):
     pytest.importorskip("torch", reason="needs torch")
