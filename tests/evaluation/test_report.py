@@ -405,3 +405,22 @@ def test_a_reward_model_that_scores_nothing_is_an_error(samples, tmp_path):
     model = ScriptedRewardModel(lambda t: float("nan"))
     with pytest.raises(ConfigurationError, match="broken scored none of 60"):
         analyse_offline(settings, samples, tmp_path / "off", reward_model=model)
+
+
+def test_the_control_is_one_of_most_environments(tmp_path):
+    rows = [
+        row(method, i, score, env=env, task=env)
+        for env, easy in (("e", 0.5), ("f", 0.0))
+        for i in range(4)
+        for method, score in (
+            ("greedy", easy),
+            ("best-of-5", easy + 0.4),
+            ("vote-of-5", easy + 0.1),
+            *((("random-of-5", 0.6),) if easy else ()),
+        )
+    ]
+    environments = ({"env": "e"}, {"env": "f"})
+    write_run(tmp_path / "run", rows, environments=environments)
+    found = claim([tmp_path / "run"], "it is the reward model that helps")
+    # The random one has the higher mean, in the easy environment alone.
+    assert "best-of-5 minus vote-of-5 +30.0" in found.evidence

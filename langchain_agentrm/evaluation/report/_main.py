@@ -59,12 +59,17 @@ def scopes(runs: Runs) -> list[Scope]:
 
 
 def strongest_control(runs: Runs, rows: Sequence[Row]) -> str | None:
-    """Name the method without a reward model that scores best, greedy aside."""
-    means = {}
+    """Name the method without a reward model that scores best, greedy aside.
+
+    Only those that were run in most environments count: one that was run in the easiest
+    alone would look the best.
+    """
+    means: dict[str, tuple[int, float]] = {}
     for name, method in runs.methods.items():
-        found = mean_of(r for r in rows if r["method"] == name)
+        mine = [r for r in rows if r["method"] == name]
+        found = mean_of(mine)
         if method.control and found:
-            means[name] = found.value
+            means[name] = len({r["env"] for r in mine}), found.value
     return max(means, key=lambda name: means[name]) if means else None
 
 
